@@ -1,0 +1,50 @@
+"""fastconv: small convolutional networks on the CPU, NumPy arrays in and out.
+
+Python describes, Cython executes: layers are short descriptions, a network is lowered once to a program, and a training
+step is one call that leaves Python. Names are loaded when they are first used, so that importing the package is cheap.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "Alphabet": "text",
+    "UnknownCharacterWarning": "text",
+    "Conv1D": "layers",
+    "Dense": "layers",
+    "Flatten": "layers",
+    "History": "training",
+    "OneHotConv1D": "layers",
+    "OneHotInput": "layers",
+    "ReLU": "layers",
+    "SGD": "optim",
+    "SequenceInput": "layers",
+    "Sequential": "network",
+    "SoftmaxCrossEntropy": "losses",
+    "Trainer": "training",
+    "VectorInput": "layers",
+    "gradcheck": "gradient_check",
+    "load": "network",
+    "show_config": "config",
+}
+_MODULES = (
+    "bench", "datasets", "engine", "errors", "functional", "imbalance", "losses", "models", "optim", "plots",
+    "reference", "reproduce", "text", "training",
+)  # fmt: skip
+__all__ = [*_NAMES, "__version__"]
+
+
+def __getattr__(name):
+    if name in _NAMES:
+        value = getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *_NAMES, *_MODULES})

@@ -1,0 +1,4 @@
+"""The engine, compiled for the instruction set "avx512"."""
+
+include "step.pxi"
+include "program.pxi"

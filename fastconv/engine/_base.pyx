@@ -1,0 +1,4 @@
+"""The engine, compiled for the instruction set "base"."""
+
+include "step.pxi"
+include "program.pxi"

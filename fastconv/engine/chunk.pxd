@@ -1,0 +1,124 @@
+# One chunk of samples through the plan, forward and backward, in one thread's scratch.
+
+from libc.stdint cimport int16_t, int64_t
+from libc.string cimport memcpy
+
+from fastconv.engine.plan cimport CONV1D, DENSE, ONEHOT_CONV1D, Op, Plan, Tensor
+from fastconv.kernels.bias cimport bias_backward
+from fastconv.kernels.conv1d cimport conv1d_backward_w, conv1d_backward_x, conv1d_forward
+from fastconv.kernels.dense cimport dense_backward_w, dense_backward_x, dense_forward
+from fastconv.kernels.onehot_conv1d cimport onehot_conv1d_backward_w, onehot_conv1d_forward
+from fastconv.kernels.pack cimport pack_rows
+from fastconv.kernels.real cimport real
+from fastconv.kernels.relu cimport relu_backward, relu_forward
+
+ctypedef struct Workspace:
+    # What one thread works in.
+    void *values            # (plan.scratch,) elements: all tensors
+    int16_t *codes          # (chunk, length)
+    Py_ssize_t *active      # (n_ops + 1, chunk): leading positions of each sample that can differ from zero
+
+
+cdef inline void gather(
+    const Plan *plan, Py_ssize_t n, const int16_t *codes, const real *x, const int64_t *order, Py_ssize_t first,
+    const Workspace *work,  # OUT
+) noexcept nogil:
+    """Copy the rows order[first : first + n] (first, first + 1, ... where order is NULL) of codes, or else of x."""
+    cdef Py_ssize_t i, at, end
+    cdef const Tensor *t = plan.tensors
+    for i in range(n):
+        at = first + i if order == NULL else order[first + i]
+        end = t.length
+        if plan.codes:
+            memcpy(work.codes + i * end, codes + at * end, end * sizeof(int16_t))
+            while end > 0 and codes[at * t.length + end - 1] < 0:
+                end -= 1
+        else:
+            pack_rows(end, t.channels, x + at * end * t.channels, <real *> work.values + t.y + i * t.sample)
+        work.active[i] = end
+
+
+cdef inline Py_ssize_t longest(Py_ssize_t n, const Py_ssize_t *active) noexcept nogil:
+    """max(active)"""
+    cdef Py_ssize_t i, most = 0
+    for i in range(n):
+        most = max(most, active[i])
+    return most
+
+
+cdef inline void forward(
+    const Plan *plan, Py_ssize_t n, const Workspace *work, const real *packed,
+) noexcept nogil:
+    """All ops, in order; the result stands in the last tensor."""
+    cdef Py_ssize_t o, i
+    cdef const Op *op
+    cdef const Tensor *tx
+    cdef const Tensor *ty
+    cdef real *values = <real *> work.values
+    cdef const real *b
+    cdef Py_ssize_t *active_x
+    cdef Py_ssize_t *active_y
+    for o in range(plan.n_ops):
+        op, tx, ty = &plan.ops[o], &plan.tensors[o], &plan.tensors[o + 1]
+        active_x, active_y = work.active + o * plan.chunk, work.active + (o + 1) * plan.chunk
+        b = packed + op.b if op.b >= 0 else NULL
+        for i in range(n):  # without a bias, nothing comes of nothing
+            active_y[i] = ty.length if op.b >= 0 or op.kind == DENSE else min(active_x[i], ty.length)
+        if op.kind == ONEHOT_CONV1D:
+            onehot_conv1d_forward(n, tx.length, op.width, tx.channels, ty.channels, work.codes, active_y,
+                                  packed + op.w, b, op.relu, ty.sample, values + ty.y)
+        elif op.kind == CONV1D:
+            conv1d_forward(n, tx.length, tx.channels, op.width, ty.channels, tx.sample, values + tx.y, active_y,
+                           packed + op.w, b, op.relu, ty.sample, values + ty.y)
+        elif op.kind == DENSE:
+            dense_forward(n, tx.channels, ty.channels, longest(n, active_x), tx.sample, values + tx.y,
+                          packed + op.w, b, op.relu, ty.sample, values + ty.y)
+        else:
+            relu_forward(n, tx.length * tx.row, tx.sample, values + tx.y, values + ty.y)
+
+
+cdef inline void backward(
+    const Plan *plan, Py_ssize_t n, const Workspace *work, const real *packed,
+    real *gradients,  # OUT (plan.gradients,)
+) noexcept nogil:
+    """All ops in reverse, from the gradient of the last tensor.
+
+    Where op o has ReLU in its epilogue, the op behind it masks the gradient that it hands back.
+    """
+    cdef Py_ssize_t o
+    cdef const Op *op
+    cdef const Tensor *tx
+    cdef const Tensor *ty
+    cdef real *values = <real *> work.values
+    cdef const real *mask
+    cdef real *dx
+    cdef real *dy
+    cdef const real *x
+    cdef Py_ssize_t *active_x
+    cdef Py_ssize_t *active_y
+    for o in range(plan.n_ops - 1, -1, -1):
+        op, tx, ty = &plan.ops[o], &plan.tensors[o], &plan.tensors[o + 1]
+        active_x, active_y = work.active + o * plan.chunk, work.active + (o + 1) * plan.chunk
+        x, dx, dy = values + tx.y, values + tx.dy, values + ty.dy
+        mask = x if o > 0 and plan.ops[o - 1].relu else NULL
+        if o == plan.n_ops - 1 and op.relu:
+            relu_backward(n, ty.length * ty.row, ty.sample, values + ty.y, dy, dy)
+        if op.b >= 0:
+            bias_backward(n, ty.length, ty.channels, ty.sample, dy, gradients + op.b)
+        if op.kind == ONEHOT_CONV1D:
+            onehot_conv1d_backward_w(n, tx.length, op.width, tx.channels, ty.channels, work.codes, active_y,
+                                     ty.sample, dy, gradients + op.w)
+        elif op.kind == CONV1D:
+            conv1d_backward_w(n, tx.channels, op.width, ty.channels, tx.sample, x, active_y, ty.sample, dy,
+                              gradients + op.w)
+            if op.wt >= 0:
+                conv1d_backward_x(n, tx.channels, op.width, ty.channels, ty.sample, dy, active_x, packed + op.wt,
+                                  mask, tx.sample, dx)
+        elif op.kind == DENSE:
+            dense_backward_w(n, tx.length, tx.channels, ty.channels, longest(n, active_x), tx.sample, x, ty.sample,
+                             dy, gradients + op.w)
+            if op.wt >= 0:
+                dense_backward_x(n, tx.channels, ty.channels, longest(n, active_x), ty.sample, dy, packed + op.wt,
+                                 mask, tx.sample, dx)
+        elif o > 0 or plan.input_gradient:
+            relu_backward(n, tx.length * tx.row, tx.sample, values + ty.y, dy, dx)

@@ -1,0 +1,337 @@
+# Program: a network as a plan, and the calls that run it.
+
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+from math import prod
+
+from fastconv.engine.plan cimport CONV1D, DENSE, ONEHOT_CONV1D, RELU
+from fastconv.kernels.tile cimport FC_LEVEL
+
+LEVEL = FC_LEVEL.decode()
+
+# A chunk is about this many floating-point operations of a forward and backward pass: some 100 microseconds of one
+# core without what is skipped. It does not depend on the number of threads, since the order of the sums depends on it.
+cdef double CHUNK_OPERATIONS = 9e6
+cdef Py_ssize_t CHUNK_SAMPLES = 256
+cdef Py_ssize_t STRIP_ROWS = 64
+cdef dict KINDS = {"onehot_conv1d": ONEHOT_CONV1D, "conv1d": CONV1D, "dense": DENSE, "relu": RELU}
+
+
+cdef void *address(object array, str formats, Py_ssize_t size, bint writable=False) except? NULL:
+    """Where a C-contiguous array lies, once its element type and size are checked."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
+    cdef bint fits = view.format != NULL and view.format.decode() in formats and view.len == size * view.itemsize
+    PyBuffer_Release(&view)
+    if not fits:
+        raise ValueError(f"Program: expected {size} contiguous elements of type {formats}, got {array.dtype} {array.shape}")
+    return view.buf
+
+
+cdef bint within(const int16_t *codes, Py_ssize_t size, int16_t depth) noexcept nogil:
+    """Whether every code lies in -1..depth-1."""
+    cdef Py_ssize_t i
+    cdef int16_t low = -1, high = -1
+    for i in range(size):
+        low = min(low, codes[i])
+        high = max(high, codes[i])
+    return low >= -1 and high < depth
+
+
+cdef class Program:
+    """A network lowered to a plan of operations on one flat parameter vector.
+
+    Parameters
+    ----------
+    ops : list of tuple
+        ``("onehot_conv1d", filters, width, bias)``, ``("conv1d", filters, width, bias)``, ``("dense", units, bias)``
+        or ``("relu",)``, in order. A dense operation flattens what it gets.
+    length, channels : int
+        Of the input; for codes `channels` is the size of the alphabet.
+    codes : bool
+        Whether the input is codes, (N, length) int16 for a first operation ``onehot_conv1d``, or values,
+        (N, length, channels).
+    single : bool
+        float32 if true, otherwise float64.
+    input_gradient : bool
+        Whether :meth:`backward` also gives the gradient by the input.
+
+    Attributes
+    ----------
+    size : int
+        Elements of the flat parameter vector.
+    slots : list of tuple
+        ``(op, name, offset, shape)`` of each parameter in the flat vector; `op` is the operation's index in `ops`.
+    output_shape : tuple of int
+        ``(length, channels)`` of the output.
+    operations : float
+        Floating-point operations of the forward pass of one sample, nothing skipped.
+
+    Notes
+    -----
+    The calls check sizes and types, and that codes, labels and indices are in range, so that no kernel reads or
+    writes outside its arrays; friendlier messages are the callers' business. Scratch belongs to the call: a Program
+    may run in many Python threads at once.
+    """
+
+    cdef Plan plan
+    cdef bint single
+    cdef str format
+    cdef readonly list slots
+    cdef readonly Py_ssize_t size
+    cdef readonly tuple output_shape
+    cdef readonly double operations
+
+    def __init__(self, list ops, Py_ssize_t length, Py_ssize_t channels, bint codes, bint single,
+                 bint input_gradient=False):
+        self.single, self.format = single, "f" if single else "d"
+        self.slots, self.operations = [], 0
+        self.plan.codes, self.plan.input_gradient = codes, input_gradient
+        self._allocate(len(ops))
+        self._lower(ops, length, channels)
+        self._lay_out()
+
+    def __dealloc__(self):
+        free(self.plan.ops)
+        free(self.plan.tensors)
+        free(self.plan.strips)
+
+    cdef int _allocate(self, Py_ssize_t n_ops) except -1:
+        if self.plan.ops != NULL:
+            raise ValueError("Program: already lowered")
+        self.plan.ops = <Op *> calloc(n_ops + 1, sizeof(Op))
+        self.plan.tensors = <Tensor *> calloc(n_ops + 1, sizeof(Tensor))
+        if self.plan.ops == NULL or self.plan.tensors == NULL:
+            raise MemoryError("Program: no memory for the plan")
+        return 0
+
+    cdef int _lower(self, list ops, Py_ssize_t length, Py_ssize_t channels) except -1:
+        """Shapes: ops and tensors, with a ReLU fused into the operation before it."""
+        cdef Plan *plan = &self.plan
+        cdef Py_ssize_t index, width, filters
+        cdef bint lookups, bias
+        cdef Op *op = NULL
+        plan.tensors[0].length, plan.tensors[0].channels = length, channels
+        for index, (kind, *spec) in enumerate(ops):
+            if kind == "relu" and op != NULL and op.kind != RELU:
+                op.relu = True
+                continue
+            op = &plan.ops[plan.n_ops]
+            op.kind, op.w, op.b, op.wt = KINDS[kind], -1, -1, -1
+            if kind == "relu":
+                plan.tensors[plan.n_ops + 1] = plan.tensors[plan.n_ops]
+            else:
+                if kind == "dense":
+                    filters, bias = spec
+                    width, shape = length, [length * channels, filters]
+                else:
+                    filters, width, bias = spec
+                    shape = [width, channels, filters]
+                lookups = kind == "onehot_conv1d"
+                if not 1 <= width <= length or filters < 1 or lookups != (plan.codes and index == 0):
+                    raise ValueError(f"Program: {ops[index]} does not fit an input of {length} x {channels}")
+                op.width, op.segments, op.rows = width, width, channels
+                self._parameter(index, "w", shape)
+                if bias:
+                    op.b = 0
+                    self._parameter(index, "b", [filters])
+                length = length - width + 1
+                self.operations += <double> length * filters * width * (1 if lookups else 2 * channels)
+                channels = filters
+                plan.tensors[plan.n_ops + 1].margin = width - 1 if kind == "conv1d" else 0
+            plan.n_ops += 1
+            plan.tensors[plan.n_ops].length, plan.tensors[plan.n_ops].channels = length, channels
+        self.output_shape = (length, channels)
+        return 0
+
+    cdef _parameter(self, Py_ssize_t index, str name, list shape):
+        self.slots.append((index, name, self.size, tuple(shape)))
+        self.size += prod(shape)
+
+    cdef int _lay_out(self) except -1:
+        """Offsets: where parameters lie packed, tensors in the scratch, and the strips of the update."""
+        cdef Plan *plan = &self.plan
+        cdef Py_ssize_t itemsize = sizeof(float) if self.single else sizeof(double)
+        cdef Py_ssize_t o, at = 0, flat = 0, columns, rows, first
+        cdef Op *op
+        cdef Tensor *t
+        strips = []
+        for o in range(plan.n_ops):
+            op, columns = &plan.ops[o], plan.tensors[o + 1].channels
+            rows = op.segments * op.rows
+            if rows:
+                op.w = at
+            if op.b >= 0:
+                op.b = at + rows * padded(columns, itemsize)
+            blocks = [(start, min(rows, start + STRIP_ROWS)) for start in range(0, rows, STRIP_ROWS)]
+            blocks += [(rows, rows + 1)] if op.b >= 0 else []
+            for start, stop in blocks:
+                strips.append((flat, at, stop - start, columns))
+                at += (stop - start) * padded(columns, itemsize)
+                flat += (stop - start) * columns
+        plan.parameters, plan.gradients = flat, at
+        for o in range(plan.n_ops):
+            op = &plan.ops[o]
+            if op.w >= 0 and op.kind != ONEHOT_CONV1D and (o > 0 or plan.input_gradient):
+                op.wt = at
+                at += op.segments * plan.tensors[o + 1].channels * padded(op.rows, itemsize)
+        plan.packed = at
+        plan.chunk = max(1, min(CHUNK_SAMPLES, <Py_ssize_t> (CHUNK_OPERATIONS / max(3 * self.operations, 1))))
+        at = 0
+        for o in range(plan.n_ops + 1):
+            t = &plan.tensors[o]
+            t.row = padded(t.channels, itemsize)
+            t.sample = (t.length + 2 * t.margin) * t.row
+            t.y = at + t.margin * t.row
+            t.dy = t.y + plan.chunk * t.sample
+            at += 2 * plan.chunk * t.sample
+        plan.scratch = at
+        plan.n_strips = len(strips)
+        plan.strips = <Strip *> calloc(plan.n_strips + 1, sizeof(Strip))
+        if plan.strips == NULL:
+            raise MemoryError("Program: no memory for the plan")
+        for o in range(plan.n_strips):
+            plan.strips[o].flat, plan.strips[o].packed, plan.strips[o].rows, plan.strips[o].cols = strips[o]
+        return 0
+
+    cdef int _data(self, object x, Batch *batch) except -1:
+        """Check the input of a call; the number of samples is left in batch.n."""
+        cdef const Tensor *t = self.plan.tensors
+        batch.n = x.shape[0]
+        if self.plan.codes:
+            batch.codes = <const int16_t *> address(x, "h", batch.n * t.length)
+            if not within(batch.codes, batch.n * t.length, <int16_t> t.channels):
+                raise ValueError(f"codes must lie in -1..{t.channels - 1}, got {x.min()}..{x.max()}")
+        else:
+            batch.x = address(x, self.format, batch.n * t.length * t.channels)
+        return 0
+
+    cdef int _labels(self, object labels, object weight, double smoothing, Batch *batch) except -1:
+        """Check what the loss of batch.n samples needs."""
+        cdef Py_ssize_t i
+        if self.output_shape[0] != 1:
+            raise ValueError(f"a loss needs one row of logits a sample, the network gives {self.output_shape}")
+        batch.labels = <const int64_t *> address(labels, "lq", batch.n)
+        for i in range(batch.n):
+            if not 0 <= batch.labels[i] < self.output_shape[1]:
+                raise ValueError(f"label {batch.labels[i]} at index {i} is outside 0..{self.output_shape[1] - 1}")
+        batch.smoothing = smoothing
+        if weight is not None:
+            batch.weight = address(weight, self.format, batch.n)
+        return 0
+
+    cdef int _input_gradient(self, object dx, Batch *batch) except -1:
+        """Check where the gradient by the input is to go."""
+        cdef const Tensor *t = self.plan.tensors
+        if dx is not None:
+            if self.plan.codes or not self.plan.input_gradient:
+                raise ValueError("Program: the gradient by the input was not planned")
+            batch.dx = address(dx, self.format, batch.n * t.length * t.channels, True)
+        return 0
+
+    def forward(self, object x, object parameters, object y, bint probabilities=False, int threads=1):
+        """Write the output of every sample of `x`, or its softmax, to `y` (N, length, channels)."""
+        cdef Batch batch
+        cdef Arena arena
+        cdef void *p = address(parameters, self.format, self.size)
+        memset(&batch, 0, sizeof(Batch))
+        self._data(x, &batch)
+        cdef void *out = address(y, self.format, batch.n * self.output_shape[0] * self.output_shape[1], True)
+        threads = max(1, min(threads, count_chunks(&self.plan, batch.n)))
+        with nogil:
+            open_arena(&arena, &self.plan, sizeof(float) if self.single else sizeof(double), 0, threads)
+            if self.single:
+                predict_all(&self.plan, &batch, <float *> p, probabilities, &arena, threads, <float *> out)
+            else:
+                predict_all(&self.plan, &batch, <double *> p, probabilities, &arena, threads, <double *> out)
+            free(arena.memory)
+
+    def gradient(self, object x, object parameters, object labels, object weight, double smoothing, object flat,
+                 object dx=None, int threads=1):
+        """Write the gradients of the loss by the parameters to `flat` and by the input to `dx`.
+
+        Returns the loss and the number of hits. `labels` is (N,) int64; `weight` (N,), of the parameters' dtype, or None; `smoothing` the label smoothing.
+        """
+        cdef Batch batch
+        cdef void *p = address(parameters, self.format, self.size)
+        cdef void *out = address(flat, self.format, self.size, True)
+        memset(&batch, 0, sizeof(Batch))
+        self._data(x, &batch)
+        self._labels(labels, weight, smoothing, &batch)
+        self._input_gradient(dx, &batch)
+        return self._gradient(&batch, p, out, threads)
+
+    def backward(self, object x, object parameters, object dy, object flat, object dx=None, int threads=1):
+        """Write the gradients of sum(y * dy) by the parameters to `flat` and by the input to `dx`."""
+        cdef Batch batch
+        cdef void *p = address(parameters, self.format, self.size)
+        cdef void *out = address(flat, self.format, self.size, True)
+        memset(&batch, 0, sizeof(Batch))
+        self._data(x, &batch)
+        batch.dy = address(dy, self.format, batch.n * self.output_shape[0] * self.output_shape[1])
+        self._input_gradient(dx, &batch)
+        self._gradient(&batch, p, out, threads)
+
+    cdef _gradient(self, const Batch *batch, void *p, void *out, int threads):
+        cdef Arena arena
+        cdef double loss
+        cdef Py_ssize_t hits
+        threads = max(1, min(threads, count_chunks(&self.plan, batch.n)))
+        with nogil:
+            open_arena(&arena, &self.plan, sizeof(float) if self.single else sizeof(double),
+                       count_buffers(&self.plan, batch.n), threads)
+            if self.single:
+                load(&self.plan, <float *> p, &arena, True)
+                loss = gradient(&self.plan, batch, &arena, threads, <float *> out, &hits)
+            else:
+                load(&self.plan, <double *> p, &arena, True)
+                loss = gradient(&self.plan, batch, &arena, threads, <double *> out, &hits)
+            free(arena.memory)
+        return loss, hits
+
+    def train(self, object x, object parameters, object labels, object weight, double smoothing, object order,
+              object starts, object rates, double momentum, object velocity, object losses, object hits,
+              int threads=1):
+        """Make one update of `parameters` and `velocity` for each batch; return how many were made.
+
+        Batch u is the rows ``order[starts[u]:starts[u + 1]]`` of the data and is learnt at ``rates[u]``; its loss
+        before the update goes to ``losses[u]`` and its number of hits to ``hits[u]``. The first loss that is not
+        finite ends the call before its update.
+
+        Arrays: `order` (total,) and `starts` (updates + 1,) and `hits` (updates,) int64, `rates` and `losses`
+        (updates,) float64, `velocity` like `parameters`.
+        """
+        cdef Batch batch
+        cdef Arena arena
+        cdef Py_ssize_t u, total, largest = 0, updates = len(rates), made
+        cdef void *p = address(parameters, self.format, self.size, True)
+        cdef void *v = address(velocity, self.format, self.size, True)
+        cdef const double *rate = <const double *> address(rates, "d", updates)
+        cdef double *loss = <double *> address(losses, "d", updates, True)
+        cdef int64_t *hit = <int64_t *> address(hits, "lq", updates, True)
+        cdef const int64_t *start = <const int64_t *> address(starts, "lq", updates + 1)
+        memset(&batch, 0, sizeof(Batch))
+        self._data(x, &batch)
+        self._labels(labels, weight, smoothing, &batch)
+        total = len(order)
+        batch.order = <const int64_t *> address(order, "lq", total)
+        for u in range(total):
+            if not 0 <= batch.order[u] < batch.n:
+                raise ValueError(f"Program: row {batch.order[u]} of {batch.n} does not exist")
+        for u in range(updates):
+            if not 0 <= start[u] < start[u + 1] <= total:
+                raise ValueError(f"Program: batch {u} is {start[u]}:{start[u + 1]} of {total} rows")
+            largest = max(largest, start[u + 1] - start[u])
+        threads = max(1, min(threads, count_chunks(&self.plan, largest)))
+        with nogil:
+            open_arena(&arena, &self.plan, sizeof(float) if self.single else sizeof(double),
+                       count_buffers(&self.plan, largest), threads)
+            if self.single:
+                made = train_all(&self.plan, &batch, updates, start, rate, momentum, &arena, threads,
+                                 <float *> p, <float *> v, loss, hit)
+            else:
+                made = train_all(&self.plan, &batch, updates, start, rate, momentum, &arena, threads,
+                                 <double *> p, <double *> v, loss, hit)
+            free(arena.memory)
+        return made

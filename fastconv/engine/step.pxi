@@ -1,0 +1,249 @@
+# A step: chunks of samples on threads, their gradients summed in a fixed order, the optimiser, the next step.
+
+from cython.parallel cimport prange, threadid
+from libc.math cimport isfinite
+from libc.stdint cimport int16_t, int64_t, uintptr_t
+from libc.stdlib cimport calloc
+from libc.string cimport memset
+
+from fastconv.engine.chunk cimport Workspace, backward, forward, gather
+from fastconv.engine.plan cimport Op, Plan, Strip, Tensor
+from fastconv.kernels.pack cimport pack_rows, pack_transposed, sum_rows, unpack_rows
+from fastconv.kernels.real cimport padded, real
+from fastconv.kernels.sgd cimport sgd
+from fastconv.kernels.softmax_cross_entropy cimport softmax, softmax_cross_entropy
+
+# Gradient buffers held at once; a batch of more chunks is summed in rounds.
+cdef enum:
+    ROUND = 64
+
+
+cdef void *aligned(void *memory) noexcept nogil:
+    """The first multiple of 64 at or after `memory`."""
+    return <void *> ((<uintptr_t> memory + 63) // 64 * 64)
+
+
+ctypedef struct Arena:
+    # The memory of one call: allocated at once, freed at its end, shared with no other call.
+    void *memory
+    void *packed        # packed parameters
+    void *gradients     # gradient buffers, padded
+    void *flat          # their sum, flat
+    double *losses      # one a buffer
+    Py_ssize_t *correct # one a buffer
+    Workspace *work     # one a thread
+
+
+cdef int open_arena(Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t buffers, int threads) except -1 nogil:
+    """Allocate an arena; MemoryError where there is none."""
+    cdef Py_ssize_t packed = padded(plan.packed, itemsize) * itemsize + 64
+    cdef Py_ssize_t gradients = padded(plan.gradients, itemsize) * itemsize
+    cdef Py_ssize_t flat = padded(plan.parameters, itemsize) * itemsize
+    cdef Py_ssize_t values = padded(plan.scratch, itemsize) * itemsize + 64
+    cdef Py_ssize_t codes = plan.chunk * plan.tensors[0].length * sizeof(int16_t) // 64 * 64 + 64
+    cdef Py_ssize_t active = (plan.n_ops + 1) * plan.chunk * sizeof(Py_ssize_t) // 64 * 64 + 64
+    cdef Py_ssize_t sums = buffers * (sizeof(double) + sizeof(Py_ssize_t)) // 64 * 64 + 64
+    cdef char *at
+    cdef int t
+    # calloc: the margins between samples are zero, and stay so
+    arena.memory = calloc(64 + threads * sizeof(Workspace) + 64 + sums + packed + buffers * gradients + flat
+                          + threads * (values + codes + active), 1)
+    if arena.memory == NULL:
+        raise MemoryError("Program: no memory for the scratch of a call")
+    at = <char *> aligned(arena.memory)
+    arena.work = <Workspace *> at
+    at = <char *> aligned(at + threads * sizeof(Workspace))
+    arena.losses = <double *> at
+    arena.correct = <Py_ssize_t *> (at + buffers * sizeof(double))
+    at += sums
+    arena.packed = at
+    at += packed
+    arena.gradients = at
+    at += buffers * gradients
+    arena.flat = at
+    at += flat
+    for t in range(threads):
+        arena.work[t].values = at
+        at += values
+        arena.work[t].codes = <int16_t *> at
+        at += codes
+        arena.work[t].active = <Py_ssize_t *> at
+        at += active
+    return 0
+
+
+cdef void pack(const Strip *strip, const real *parameters, real *packed) noexcept nogil:
+    """The rows of a strip, from the flat vector to the packed one."""
+    pack_rows(strip.rows, strip.cols, parameters + strip.flat, packed + strip.packed)
+
+
+cdef void transpose(const Plan *plan, Py_ssize_t o, real *packed) noexcept nogil:
+    """The transposed weights that op o propagates gradients with."""
+    cdef const Op *op = &plan.ops[o]
+    cdef Py_ssize_t s, cols = plan.tensors[o + 1].channels
+    if op.wt >= 0:
+        for s in range(op.segments):
+            pack_transposed(op.rows, cols, packed + op.w + s * op.rows * padded(cols, sizeof(real)),
+                            packed + op.wt + s * cols * padded(op.rows, sizeof(real)))
+
+
+ctypedef struct Batch:
+    # What a gradient is taken of: rows order[first : first + n] of the data (first, ... where order is NULL).
+    const int16_t *codes
+    const void *x
+    const int64_t *labels   # with weight and smoothing: the loss; or else
+    const void *weight
+    double smoothing
+    const void *dy          # the gradient of the output is given
+    void *dx                # where the gradient of the input goes, or NULL
+    const int64_t *order
+    Py_ssize_t first, n
+
+
+cdef void gradient_chunk(
+    const Plan *plan, const Batch *batch, Py_ssize_t start, Py_ssize_t n, const Workspace *work, const real *packed,
+    real *gradients, double *loss, Py_ssize_t *correct,  # OUT
+) noexcept nogil:
+    """Samples start : start + n of the batch, forward and backward."""
+    cdef Py_ssize_t i, at, size
+    cdef const Tensor *last = &plan.tensors[plan.n_ops]
+    cdef real *values = <real *> work.values
+    cdef real *dz
+    cdef const real *weight = <const real *> batch.weight
+    cdef Py_ssize_t first = batch.first + start
+    gather(plan, n, batch.codes, <const real *> batch.x, batch.order, first, work)
+    forward(plan, n, work, packed)
+    loss[0], correct[0] = 0, 0
+    for i in range(n):
+        at = first + i if batch.order == NULL else batch.order[first + i]
+        dz = values + last.dy + i * last.sample
+        if batch.labels != NULL:
+            loss[0] += softmax_cross_entropy(
+                1, last.channels, last.row, values + last.y + i * last.sample, batch.labels + at,
+                weight + at if weight != NULL else weight, batch.smoothing, 1.0 / batch.n, correct, dz)
+        else:
+            size = last.length * last.channels
+            pack_rows(last.length, last.channels, <const real *> batch.dy + at * size, dz)
+    backward(plan, n, work, packed, gradients)
+    if batch.dx != NULL:
+        size = plan.tensors.length * plan.tensors.channels
+        for i in range(n):
+            unpack_rows(plan.tensors.length, plan.tensors.channels, values + plan.tensors.dy + i * plan.tensors.sample,
+                        <real *> batch.dx + (first + i) * size)
+
+
+cdef Py_ssize_t count_chunks(const Plan *plan, Py_ssize_t n) noexcept nogil:
+    """Chunks that n samples are cut into, of nearly equal size, whatever the number of threads."""
+    return (n + plan.chunk - 1) // plan.chunk
+
+
+cdef Py_ssize_t count_buffers(const Plan *plan, Py_ssize_t n) noexcept nogil:
+    """Gradient buffers that a batch of n needs."""
+    return min(<Py_ssize_t> ROUND, count_chunks(plan, n))
+
+
+cdef double gradient(
+    const Plan *plan, const Batch *batch, Arena *arena, int threads,
+    real *flat, Py_ssize_t *correct,  # OUT
+) noexcept nogil:
+    """The loss of a batch, and its gradient summed over the chunks in their order."""
+    cdef Py_ssize_t r, c, at, parts, s, chunks = count_chunks(plan, batch.n)
+    cdef Py_ssize_t part = padded(plan.gradients, sizeof(real))
+    cdef real *buffers = <real *> arena.gradients
+    cdef const real *packed = <const real *> arena.packed
+    cdef double loss = 0
+    cdef int use = threads if chunks > 1 else 1
+    correct[0] = 0
+    if chunks == 0:
+        memset(flat, 0, plan.parameters * sizeof(real))
+    for r in range((chunks + ROUND - 1) // ROUND):
+        at = r * ROUND
+        parts = min(<Py_ssize_t> ROUND, chunks - at)
+        for c in prange(parts, num_threads=use, use_threads_if=use > 1, schedule="dynamic", chunksize=1):
+            gradient_chunk(plan, batch, (at + c) * batch.n // chunks,
+                           (at + c + 1) * batch.n // chunks - (at + c) * batch.n // chunks,
+                           &arena.work[threadid()], packed, buffers + c * part, &arena.losses[c], &arena.correct[c])
+        for c in range(parts):
+            loss += arena.losses[c]
+            correct[0] += arena.correct[c]
+        for s in prange(plan.n_strips, num_threads=use, use_threads_if=use > 1, schedule="static"):
+            sum_rows(plan.strips[s].rows, plan.strips[s].cols, parts, part, buffers + plan.strips[s].packed, at > 0,
+                     flat + plan.strips[s].flat)
+    return loss
+
+
+cdef void load(const Plan *plan, const real *parameters, Arena *arena, bint transposed) noexcept nogil:
+    """Pack the parameters for a call."""
+    cdef Py_ssize_t s, o
+    for s in range(plan.n_strips):
+        pack(&plan.strips[s], parameters, <real *> arena.packed)
+    if transposed:
+        for o in range(plan.n_ops):
+            transpose(plan, o, <real *> arena.packed)
+
+
+cdef void predict_chunk(
+    const Plan *plan, const Batch *batch, Py_ssize_t first, Py_ssize_t n, const Workspace *work, const real *packed,
+    bint probabilities,
+    real *y,  # OUT (n, length, channels)
+) noexcept nogil:
+    """The output of the samples first : first + n, or its softmax."""
+    cdef Py_ssize_t i, p
+    cdef const Tensor *last = &plan.tensors[plan.n_ops]
+    cdef real *z
+    gather(plan, n, batch.codes, <const real *> batch.x, batch.order, first, work)
+    forward(plan, n, work, packed)
+    for i in range(n):
+        z = <real *> work.values + last.y + i * last.sample
+        if probabilities:
+            for p in range(last.length):
+                softmax(last.channels, z + p * last.row, z + p * last.row)
+        unpack_rows(last.length, last.channels, z, y + i * last.length * last.channels)
+
+
+cdef void predict_all(
+    const Plan *plan, const Batch *batch, const real *parameters, bint probabilities, Arena *arena, int threads,
+    real *y,  # OUT (batch.n, length, channels)
+) noexcept nogil:
+    """The output of every sample, chunk by chunk."""
+    cdef Py_ssize_t c, chunks = count_chunks(plan, batch.n)
+    cdef Py_ssize_t size = plan.tensors[plan.n_ops].length * plan.tensors[plan.n_ops].channels
+    load(plan, parameters, arena, False)
+    for c in prange(chunks, num_threads=threads, use_threads_if=threads > 1, schedule="dynamic", chunksize=1):
+        predict_chunk(plan, batch, c * plan.chunk, min(plan.chunk, batch.n - c * plan.chunk),
+                      &arena.work[threadid()], <const real *> arena.packed, probabilities, y + c * plan.chunk * size)
+
+
+cdef void update(
+    const Plan *plan, Py_ssize_t s, double rate, double momentum, const real *flat,
+    real *velocity, real *parameters, real *packed,  # OUT
+) noexcept nogil:
+    """The optimiser on one strip, and its rows packed for the next step."""
+    cdef const Strip *strip = &plan.strips[s]
+    cdef Py_ssize_t at = strip.flat
+    sgd(strip.rows * strip.cols, rate, momentum, flat + at, velocity + at, parameters + at)
+    pack(strip, parameters, packed)
+
+
+cdef Py_ssize_t train_all(
+    const Plan *plan, Batch *batch, Py_ssize_t updates, const int64_t *starts, const double *rates, double momentum,
+    Arena *arena, int threads,
+    real *parameters, real *velocity, double *losses, int64_t *correct,  # OUT
+) noexcept nogil:
+    """Update after update; returns how many were made before a loss was no longer finite."""
+    cdef Py_ssize_t u, s, o, hits
+    cdef int use
+    cdef real *flat = <real *> arena.flat
+    load(plan, parameters, arena, True)
+    for u in range(updates):
+        batch.first, batch.n = starts[u], starts[u + 1] - starts[u]
+        use = threads if count_chunks(plan, batch.n) > 1 else 1
+        losses[u] = gradient(plan, batch, arena, threads, flat, &hits)
+        correct[u] = hits
+        if not isfinite(losses[u]):
+            return u
+        for s in prange(plan.n_strips, num_threads=use, use_threads_if=use > 1, schedule="static"):
+            update(plan, s, rates[u], momentum, flat, velocity, parameters, <real *> arena.packed)
+        for o in range(plan.n_ops):
+            transpose(plan, o, <real *> arena.packed)
+    return updates

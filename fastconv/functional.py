@@ -1,0 +1,359 @@
+"""Functions on arrays: every kernel by itself, forward and backward, with checked shapes.
+
+Each runs a plan of one operation on the engine, so what is checked here is what a network runs.
+
+Dimensions: N samples, L positions, C channels, K filter width, V alphabet, F filters, P = L - K + 1. Arrays are
+float32 or float64; mixed dtypes become float64. No input is modified.
+"""
+
+import numpy as np
+
+from fastconv import engine
+from fastconv.arrays import aligned_zeros, labels_array
+from fastconv.errors import DTypeError, RangeError, ShapeError
+
+__all__ = [
+    "onehot_conv1d", "onehot_conv1d_backward", "conv1d", "conv1d_backward", "dense", "dense_backward", "relu",
+    "relu_backward", "softmax", "softmax_cross_entropy",
+]  # fmt: skip
+
+
+def _floats(function, **arrays):
+    """Return the given arrays as one floating-point dtype, None staying None."""
+    given = {name: np.asarray(a) for name, a in arrays.items() if a is not None}
+    for name, a in given.items():
+        if a.dtype.kind not in "fiub":
+            raise DTypeError(f"{function}: expected {name} of numbers, got dtype {a.dtype}")
+    single = all(a.dtype in (np.float32, np.float16) for a in given.values())
+    dtype = np.float32 if single else np.float64
+    return [None if a is None else np.ascontiguousarray(given[name], dtype) for name, a in arrays.items()]
+
+
+def _shape(function, name, array, expected):
+    """Check a shape against one that holds numbers and, for what is free, letters."""
+    fits = array.ndim == len(expected) and all(isinstance(e, str) or e == n for e, n in zip(expected, array.shape))
+    if not fits:
+        wanted = ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "")
+        raise ShapeError(f"{function}: expected {name} of shape ({wanted}), got {array.shape}")
+
+
+class _Op:
+    """A plan of one operation, the parameters in one vector, and calls that take and give arrays."""
+
+    def __init__(self, ops, shape, dtype, parameters=(), codes=False):
+        self.program = engine.Program(ops, *shape, codes, dtype == np.float32, not codes)
+        self.parameters = aligned_zeros(self.program.size, dtype)
+        np.concatenate([p.ravel() for p in parameters] or [self.parameters], out=self.parameters)
+
+    def forward(self, x, threads, probabilities=False):
+        y = np.empty((len(x), *self.program.output_shape), self.parameters.dtype)
+        self.program.forward(x, self.parameters, y, probabilities, engine.threads(threads))
+        return y
+
+    def backward(self, dy, x, threads, dx=None):
+        flat = aligned_zeros(self.program.size, self.parameters.dtype)
+        self.program.backward(x, self.parameters, dy, flat, dx, engine.threads(threads))
+        return [flat[at : at + int(np.prod(shape))].reshape(shape) for _, _, at, shape in self.program.slots]
+
+
+def _codes(function, codes, depth, width):
+    codes = np.asarray(codes)
+    if codes.dtype.kind not in "iu":
+        raise DTypeError(f"{function}: expected codes of an integer dtype, got {codes.dtype}")
+    _shape(function, "codes", codes, ("N", "L"))
+    if codes.size and not (codes.min() >= -1 and codes.max() < depth):
+        raise RangeError(f"{function}: codes must lie in -1..{depth - 1}, got {codes.min()}..{codes.max()}")
+    _wide_enough(function, "codes", codes, width)
+    return np.ascontiguousarray(codes, np.int16)
+
+
+def _wide_enough(function, name, x, width):
+    if x.shape[1] < width:
+        raise ShapeError(f"{function}: the filters are {width} wide, {name} has {x.shape[1]} positions")
+
+
+def _convolution(function, x, w, b):
+    """Check a convolution's operands; return them and its plan."""
+    codes = function.startswith("onehot")
+    if codes:
+        w, b = _floats(function, w=w, b=b)
+    else:
+        x, w, b = _floats(function, x=x, w=w, b=b)
+    _shape(function, "w", w, ("K", "V" if codes else "C", "F"))
+    width, channels, filters = w.shape
+    if min(w.shape) < 1:
+        raise ShapeError(f"{function}: w has an empty axis: {w.shape}")
+    if codes:
+        x = _codes(function, x, channels, width)
+    else:
+        _shape(function, "x", x, ("N", "L", channels))
+        _wide_enough(function, "x", x, width)
+    if b is not None:
+        _shape(function, "b", b, (filters,))
+    kind = "onehot_conv1d" if codes else "conv1d"
+    parameters = [w] if b is None else [w, b]
+    op = _Op([(kind, filters, width, b is not None)], (x.shape[1], channels), w.dtype, parameters, codes)
+    return x, w, op
+
+
+def onehot_conv1d(codes, w, b=None, threads=None):
+    """Convolve one-hot columns, given as codes, with filters: valid, stride 1.
+
+    Parameters
+    ----------
+    codes : (N, L) int
+        Indices in 0..V-1; -1 is an all-zero column.
+    w : (K, V, F) float32 or float64
+    b : (F,), optional
+    threads : int, optional
+
+    Returns
+    -------
+    (N, P, F) array
+        y[i, p, f] = b[f] + sum_k w[k, codes[i, p + k], f].
+
+    Raises
+    ------
+    ShapeError, DTypeError, RangeError
+
+    Notes
+    -----
+    The assignment's equation (26) with the matrix of equation (23) never formed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.functional import onehot_conv1d
+    >>> onehot_conv1d([[0, 1, -1]], np.array([[[1.0], [2.0]], [[10.0], [20.0]]])).tolist()
+    [[[21.0], [2.0]]]
+    """
+    x, _, op = _convolution("onehot_conv1d", codes, w, b)
+    return op.forward(x, threads)
+
+
+def onehot_conv1d_backward(dy, codes, w, threads=None):
+    """Return the gradients (dw, db) of :func:`onehot_conv1d`.
+
+    Parameters
+    ----------
+    dy : (N, P, F)
+        Gradient by the output.
+    codes : (N, L) int
+    w : (K, V, F)
+    threads : int, optional
+
+    Returns
+    -------
+    dw : (K, V, F)
+    db : (F,)
+    """
+    name = "onehot_conv1d_backward"
+    dy, w = _floats(name, dy=dy, w=w)
+    x, w, op = _convolution(name, codes, w, np.zeros(w.shape[-1], w.dtype))
+    _shape(name, "dy", dy, (len(x), *op.program.output_shape))
+    return tuple(op.backward(dy, x, threads))
+
+
+def conv1d(x, w, b=None, threads=None):
+    """Convolve sequences with filters: cross-correlation, valid, stride 1.
+
+    Parameters
+    ----------
+    x : (N, L, C) float32 or float64
+    w : (K, C, F)
+    b : (F,), optional
+    threads : int, optional
+
+    Returns
+    -------
+    (N, P, F) array
+        y[i, p, f] = b[f] + sum_{k, c} x[i, p + k, c] w[k, c, f].
+
+    Raises
+    ------
+    ShapeError, DTypeError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.functional import conv1d
+    >>> conv1d(np.array([[[1.0], [2.0], [4.0]]]), np.array([[[1.0]], [[-1.0]]])).tolist()
+    [[[-1.0], [-2.0]]]
+    """
+    x, _, op = _convolution("conv1d", x, w, b)
+    return op.forward(x, threads)
+
+
+def conv1d_backward(dy, x, w, threads=None):
+    """Return the gradients (dx, dw, db) of :func:`conv1d`.
+
+    Parameters
+    ----------
+    dy : (N, P, F)
+        Gradient by the output.
+    x : (N, L, C)
+    w : (K, C, F)
+    threads : int, optional
+
+    Returns
+    -------
+    dx : (N, L, C)
+        M_F^T g in the assignment's notation.
+    dw : (K, C, F)
+        The assignment's equation (46), V = M_x^T G.
+    db : (F,)
+    """
+    name = "conv1d_backward"
+    dy, x, w = _floats(name, dy=dy, x=x, w=w)
+    x, w, op = _convolution(name, x, w, np.zeros(w.shape[-1], w.dtype))
+    _shape(name, "dy", dy, (len(x), *op.program.output_shape))
+    dx = np.empty_like(x)
+    return (dx, *op.backward(dy, x, threads, dx))
+
+
+def _product(function, x, w, b):
+    x, w, b = _floats(function, x=x, w=w, b=b)
+    _shape(function, "w", w, ("D", "U"))
+    if min(w.shape) < 1:
+        raise ShapeError(f"{function}: w has an empty axis: {w.shape}")
+    _shape(function, "x", x, ("N", w.shape[0]))
+    if b is not None:
+        _shape(function, "b", b, (w.shape[1],))
+    op = _Op([("dense", w.shape[1], b is not None)], (1, w.shape[0]), w.dtype, [w] if b is None else [w, b])
+    return x, op
+
+
+def dense(x, w, b=None, threads=None):
+    """Return x w + b.
+
+    Parameters
+    ----------
+    x : (N, D) float32 or float64
+    w : (D, U)
+    b : (U,), optional
+    threads : int, optional
+
+    Returns
+    -------
+    (N, U) array
+
+    Examples
+    --------
+    >>> from fastconv.functional import dense
+    >>> dense([[1.0, 2.0]], [[1.0], [10.0]], [0.5]).tolist()
+    [[21.5]]
+    """
+    x, op = _product("dense", x, w, b)
+    return op.forward(x, threads)[:, 0]
+
+
+def dense_backward(dy, x, w, threads=None):
+    """Return the gradients (dx, dw, db) of :func:`dense`: dy w^T, x^T dy and the sum of dy over the samples.
+
+    Parameters
+    ----------
+    dy : (N, U)
+    x : (N, D)
+    w : (D, U)
+    threads : int, optional
+    """
+    dy, x, w = _floats("dense_backward", dy=dy, x=x, w=w)
+    x, op = _product("dense_backward", x, w, np.zeros(w.shape[-1], w.dtype))
+    _shape("dense_backward", "dy", dy, (len(x), w.shape[1]))
+    dx = np.empty_like(x)
+    return (dx, *op.backward(dy, x, threads, dx))
+
+
+def _rows(x):
+    """A view of x as (N, 1, n) and the plan's shape for it."""
+    rows = x.reshape(len(x), -1) if x.ndim > 1 else x.reshape(1, -1)
+    return rows, (1, rows.shape[1])
+
+
+def relu(x, threads=None):
+    """Return max(0, x), of any shape; a NaN stays a NaN.
+
+    Examples
+    --------
+    >>> from fastconv.functional import relu
+    >>> relu([-1.0, 2.0]).tolist()
+    [0.0, 2.0]
+    """
+    (x,) = _floats("relu", x=x)
+    if x.size == 0:
+        return x.copy()
+    rows, shape = _rows(x)
+    return _Op([("relu",)], shape, x.dtype).forward(rows, threads).reshape(x.shape)
+
+
+def relu_backward(dy, x, threads=None):
+    """Return the gradient of :func:`relu` by its input: dy where x > 0, else 0."""
+    dy, x = _floats("relu_backward", dy=dy, x=x)
+    _shape("relu_backward", "dy", dy, x.shape)
+    dx = np.empty_like(x)
+    if x.size:
+        rows, shape = _rows(x)
+        _Op([("relu",)], shape, x.dtype).backward(dy, rows, threads, dx)
+    return dx
+
+
+def softmax(x, threads=None):
+    """Return exp(x - max x) / sum exp(x - max x) over the last axis of x (N, K).
+
+    Examples
+    --------
+    >>> from fastconv.functional import softmax
+    >>> softmax([[1000.0, 1000.0]]).tolist()
+    [[0.5, 0.5]]
+    """
+    (x,) = _floats("softmax", x=x)
+    _shape("softmax", "x", x, ("N", "K"))
+    if x.shape[1] < 1:
+        raise ShapeError(f"softmax: x has no classes: {x.shape}")
+    return _Op([], (1, x.shape[1]), x.dtype).forward(x, threads, probabilities=True)[:, 0]
+
+
+def softmax_cross_entropy(logits, labels, sample_weight=None, label_smoothing=0.0, threads=None):
+    """Return the loss and its gradient by the logits, computed in one pass.
+
+    Parameters
+    ----------
+    logits : (N, K) float32 or float64
+        At least one sample.
+    labels : (N,) int
+        0..K-1.
+    sample_weight : (N,), optional
+    label_smoothing : float
+        Share of the target spread evenly over the classes, in [0, 1).
+    threads : int, optional
+
+    Returns
+    -------
+    loss : float
+        Mean over the N samples of weight x cross-entropy.
+    dlogits : (N, K)
+
+    Examples
+    --------
+    >>> from fastconv.functional import softmax_cross_entropy
+    >>> loss, dlogits = softmax_cross_entropy([[0.0, 0.0]], [1])
+    >>> round(loss, 4), dlogits.tolist()
+    (0.6931, [[0.5, -0.5]])
+    """
+    name = "softmax_cross_entropy"
+    (logits,) = _floats(name, logits=logits)
+    _shape(name, "logits", logits, ("N", "K"))
+    if min(logits.shape) < 1:
+        raise ShapeError(f"{name}: logits are empty: {logits.shape}")
+    if not 0 <= label_smoothing < 1:
+        raise RangeError(f"{name}: label_smoothing lies in [0, 1), got {label_smoothing!r}")
+    labels = labels_array(labels, *logits.shape, name)
+    if sample_weight is not None:
+        sample_weight = np.ascontiguousarray(sample_weight, logits.dtype)
+        _shape(name, "sample_weight", sample_weight, (len(logits),))
+    op = _Op([], (1, logits.shape[1]), logits.dtype)
+    dlogits = np.empty_like(logits)
+    loss, _ = op.program.gradient(
+        logits, op.parameters, labels, sample_weight, label_smoothing, op.parameters, dlogits, engine.threads(threads)
+    )
+    return loss, dlogits

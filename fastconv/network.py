@@ -1,0 +1,321 @@
+"""Sequential: layers, lowered once to a Program, with one flat vector of parameters."""
+
+from dataclasses import asdict
+
+import numpy as np
+
+from fastconv import engine, functional, losses, modelfile
+from fastconv.arrays import aligned_zeros, labels_array
+from fastconv.errors import DTypeError, ModelFormatError, RangeError, ShapeError
+from fastconv.layers import LAYERS, Layer, OneHotInput, SequenceInput, VectorInput
+
+
+class Sequential:
+    """A network of layers, one after the other.
+
+    Parameters
+    ----------
+    layers : list of Layer
+    input : OneHotInput, SequenceInput or VectorInput
+        What a sample is.
+    dtype : {"float32", "float64"}
+        Of the parameters and of the arithmetic.
+    seed : int
+        Of the initial parameters: weights are normal with He's deviation sqrt(2 / fan-in), biases zero.
+
+    Attributes
+    ----------
+    params : dict of str to array
+        Views into :attr:`parameters`, by layer index and name: ``"0.w"``.
+    parameters : (P,) array
+        All parameters, one flat vector.
+    output_shape : tuple of int
+        Of one sample.
+    program : Program
+        What the network is lowered to.
+    metadata : dict
+        Whatever else belongs into the model file, of JSON's types: an alphabet, names of classes.
+
+    Raises
+    ------
+    ShapeError
+        If a layer does not fit what comes before it; the layer is named.
+
+    References
+    ----------
+    He et al., "Delving deep into rectifiers", 2015, equation (10).
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> net = fc.Sequential(
+    ...     [fc.OneHotConv1D(20, 5, bias=False), fc.ReLU(), fc.Flatten(), fc.Dense(18)],
+    ...     input=fc.OneHotInput(length=19, depth=28), seed=0)
+    >>> {name: array.shape for name, array in net.params.items()}
+    {'0.w': (5, 28, 20), '3.w': (300, 18), '3.b': (18,)}
+    """
+
+    def __init__(self, layers, input, dtype="float32", seed=0):
+        self.layers = list(layers)
+        self.input = input
+        if not isinstance(input, (OneHotInput, SequenceInput, VectorInput)):
+            raise DTypeError(f"Sequential: input is OneHotInput, SequenceInput or VectorInput, got {input!r}")
+        try:
+            self.dtype = np.dtype(dtype)
+        except TypeError:
+            self.dtype = None
+        if self.dtype not in (np.float32, np.float64):
+            raise DTypeError(f"Sequential: dtype is float32 or float64, got {dtype!r}")
+        if isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0:
+            raise RangeError(f"Sequential: seed is an integer >= 0, got {seed!r}")
+        self.seed = int(seed)
+        self.metadata = {}
+        ops, self._shapes, owners = [], [input.shape], []
+        for i, layer in enumerate(self.layers):
+            if not isinstance(layer, Layer):
+                raise DTypeError(f"Sequential: layer {i} is {type(layer).__name__}, expected a layer")
+            shape = self._shapes[-1]
+            try:
+                self._shapes.append(layer.output_shape(shape, input.codes and i == 0))
+            except ShapeError as error:
+                raise ShapeError(f"layer {i}, {error}") from None
+            lowered = layer.lower(shape)
+            ops += lowered
+            owners += [i] * len(lowered)
+        if input.codes and not self.layers:
+            raise ShapeError("Sequential: codes need a first layer OneHotConv1D")
+        self.output_shape = self._shapes[-1]
+        self.program = engine.Program(ops, *_two(input.shape), input.codes, self.dtype == np.float32)
+        self.parameters = aligned_zeros(self.program.size, self.dtype)
+        self._slots = {f"{owners[op]}.{name}": (start, shape) for op, name, start, shape in self.program.slots}
+        self.params = self.views(self.parameters)
+        for name, array in self.params.items():
+            i, kind = name.split(".")
+            if kind == "w":
+                rng = np.random.default_rng([self.seed, int(i)])
+                deviation = np.sqrt(2 / self.layers[int(i)].fan_in(self._shapes[int(i)]))
+                array[...] = rng.normal(0, deviation, array.shape)
+
+    def views(self, flat):
+        """Return a dict of the named parts of a vector that is laid out as :attr:`parameters`."""
+        return {
+            name: flat[start : start + int(np.prod(shape))].reshape(shape)
+            for name, (start, shape) in self._slots.items()
+        }
+
+    def __repr__(self):
+        layers = ", ".join(map(repr, self.layers))
+        return f"Sequential([{layers}], input={self.input!r}, dtype={self.dtype.name!r}, seed={self.seed})"
+
+    def astype(self, dtype):
+        """Return a network with the same layers and parameters in another dtype."""
+        net = Sequential(self.layers, self.input, dtype, self.seed)
+        net.parameters[:] = self.parameters
+        return net
+
+    def check_input(self, x, function):
+        """Return `x` as the array that the engine reads, or raise an error that names what is wrong with it."""
+        x = np.asarray(x)
+        shape = (self.input.length,) if self.input.codes else self.input.shape
+        if x.ndim != len(shape) + 1 or x.shape[1:] != shape:
+            raise ShapeError(f"{function}: expected x of shape (N, {', '.join(map(str, shape))}), got {x.shape}")
+        if not self.input.codes:
+            if x.dtype.kind not in "fiub":
+                raise DTypeError(f"{function}: expected x of numbers, got dtype {x.dtype}")
+            return np.ascontiguousarray(x, self.dtype)
+        if x.dtype.kind not in "iu":
+            raise DTypeError(f"{function}: expected codes of an integer dtype, got {x.dtype}")
+        if x.dtype != np.int16 and x.size and not (x.min() >= -1 and x.max() < self.input.depth):
+            raise RangeError(f"{function}: codes must lie in -1..{self.input.depth - 1}, got {x.min()}..{x.max()}")
+        return np.ascontiguousarray(x, np.int16)
+
+    def check_labels(self, y, n, function):
+        """Return `y` as int64 labels of `n` samples, or raise an error that names what is wrong with them."""
+        if len(self.output_shape) != 1:
+            raise ShapeError(f"{function}: a loss needs a vector of logits, the network gives shape {self.output_shape}")
+        return labels_array(y, n, self.output_shape[0], function)
+
+    def _run(self, x, probabilities, threads, function):
+        x = self.check_input(x, function)
+        y = np.empty((len(x), *self.output_shape), self.dtype)
+        self.program.forward(x, self.parameters, y, probabilities, engine.threads(threads))
+        return y
+
+    def forward(self, x, threads=None):
+        """Return the output of the last layer (logits), in inference mode.
+
+        Parameters
+        ----------
+        x : (N, length) codes, (N, length, channels) or (N, n) numbers
+        threads : int, optional
+
+        Returns
+        -------
+        (N, ...) array of the network's dtype
+        """
+        return self._run(x, False, threads, "forward")
+
+    def predict_proba(self, x, threads=None):
+        """Return the softmax of the logits, (N, classes), of the network's dtype."""
+        return self._run(x, True, threads, "predict_proba")
+
+    def predict(self, x, threads=None):
+        """Return the class of the largest logit, (N,) int64."""
+        return self._run(x, False, threads, "predict").argmax(axis=-1)
+
+    def _loss_arrays(self, x, y, loss, sample_weight, function):
+        x = self.check_input(x, function)
+        if len(x) == 0:
+            raise ShapeError(f"{function}: x has no samples")
+        y = self.check_labels(y, len(x), function)
+        loss = losses.SoftmaxCrossEntropy() if loss is None else loss
+        weights = loss.sample_weights(y, self.output_shape[0], sample_weight)
+        return x, y, None if weights is None else weights.astype(self.dtype), loss.label_smoothing
+
+    def loss_and_gradients(self, x, y, loss=None, sample_weight=None, threads=None):
+        """Return the loss of a batch and its gradient by every parameter.
+
+        Parameters
+        ----------
+        x : as in :meth:`forward`
+        y : (N,) int
+            Labels, 0..classes-1.
+        loss : SoftmaxCrossEntropy, optional
+        sample_weight : (N,) array, optional
+        threads : int, optional
+
+        Returns
+        -------
+        loss : float
+        gradients : dict of str to array
+            With the keys and shapes of :attr:`params`.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> net = fc.Sequential([fc.Dense(2)], input=fc.VectorInput(1), dtype="float64")
+        >>> net.parameters[:] = 0
+        >>> loss, gradients = net.loss_and_gradients([[2.0]], [1])
+        >>> round(loss, 4), gradients["0.w"].tolist()
+        (0.6931, [[1.0, -1.0]])
+        """
+        x, y, weights, smoothing = self._loss_arrays(x, y, loss, sample_weight, "loss_and_gradients")
+        flat = aligned_zeros(self.program.size, self.dtype)
+        value, _ = self.program.gradient(
+            x, self.parameters, y, weights, smoothing, flat, threads=engine.threads(threads)
+        )
+        return value, self.views(flat)
+
+    def evaluate(self, x, y, loss=None, sample_weight=None, threads=None):
+        """Return the loss and the accuracy (a share, 0 to 1) on labelled samples."""
+        x, y, weights, smoothing = self._loss_arrays(x, y, loss, sample_weight, "evaluate")
+        logits = self._run(x, False, threads, "evaluate")
+        value, _ = functional.softmax_cross_entropy(logits, y, weights, smoothing, threads=threads)
+        return value, float(np.mean(logits.argmax(axis=1) == y))
+
+    def summary(self):
+        """Return a table of the layers as text.
+
+        Output shapes, numbers of parameters, receptive fields (input positions that one output position sees) and
+        the floating-point operations of a sample's forward pass in MFLOP, with nothing skipped.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> net = fc.models.surname_convnet(alphabet_size=28, length=19, n_classes=18)
+        >>> print(net.summary())
+        layer               output shape  parameters  receptive field   MFLOP
+        input OneHotInput       (19, 28)           0                1
+        0 OneHotConv1D          (15, 20)        2800                5  0.0015
+        1 ReLU                  (15, 20)           0                5
+        2 Conv1D                (13, 20)        1200                7  0.0312
+        3 ReLU                  (13, 20)           0                7
+        4 Flatten                 (260,)           0               19
+        5 Dense                    (18,)        4680               19  0.0094
+        total                                   8680                   0.0421
+        """
+        rows = [("layer", "output shape", "parameters", "receptive field", "MFLOP")]
+        rows.append((f"input {type(self.input).__name__}", str(self.input.shape), "0", "1", ""))
+        field, total = 1, 0.0
+        for i, layer in enumerate(self.layers):
+            before, after = self._shapes[i], self._shapes[i + 1]
+            size = sum(a.size for name, a in self.params.items() if name.split(".")[0] == str(i))
+            field = self.input.shape[0] if len(after) == 1 else field + layer.receptive_width - 1
+            field = 1 if isinstance(self.input, VectorInput) else field
+            ops = layer.lower(before)
+            mflop = engine.Program(ops, *_two(before), i == 0 and self.input.codes, True).operations / 1e6 if ops else 0
+            total += mflop
+            rows.append((f"{i} {type(layer).__name__}", str(after), str(size), str(field), f"{mflop:.4f}" if mflop else ""))
+        rows.append(("total", "", str(self.parameters.size), "", f"{total:.4f}"))
+        widths = [max(len(row[c]) for row in rows) for c in range(5)]
+        return "\n".join(
+            "  ".join([row[0].ljust(widths[0])] + [row[c].rjust(widths[c]) for c in range(1, 5)]).rstrip()
+            for row in rows
+        )
+
+    def save(self, path):
+        """Write the network to a model file: the safetensors layout, architecture and :attr:`metadata` in its header.
+
+        The file is written under a temporary name in the same folder and then moved into place.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import fastconv as fc
+        >>> net = fc.Sequential([fc.Dense(2)], input=fc.VectorInput(3))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     net.save(os.path.join(folder, "net.safetensors"))
+        ...     again = fc.load(os.path.join(folder, "net.safetensors"))
+        >>> bool((again.parameters == net.parameters).all())
+        True
+        """
+        described = {
+            "layers": [{"type": type(layer).__name__, **asdict(layer)} for layer in self.layers],
+            "input": {"type": type(self.input).__name__, **asdict(self.input)},
+            "dtype": self.dtype.name,
+            "seed": self.seed,
+        }
+        modelfile.write(path, self.params, {"network": described, "metadata": self.metadata})
+
+
+def load(path):
+    """Return the network that :meth:`Sequential.save` wrote to a file.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Raises
+    ------
+    ModelFormatError
+        If the file is not such a model file, or is damaged; nothing of its size is allocated before that is known.
+    """
+    arrays, header = modelfile.read(path)
+    try:
+        described = header["network"]
+        kinds = {kind.__name__: kind for kind in (*LAYERS, OneHotInput, SequenceInput, VectorInput)}
+        inputs, *layers = ({**part} for part in (described["input"], *described["layers"]))
+        built = [kinds[part.pop("type")](**part) for part in (inputs, *layers)]
+        net = Sequential(built[1:], built[0], described["dtype"], described["seed"])
+        if not isinstance(header["metadata"], dict):
+            raise TypeError("metadata is not an object")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelFormatError(f"{path}: the network's description is damaged: {error!r}") from None
+    if {name: (a.shape, a.dtype) for name, a in arrays.items()} != {
+        name: (a.shape, a.dtype) for name, a in net.params.items()
+    }:
+        raise ModelFormatError(f"{path}: the parameters do not fit the network's description")
+    for name, array in arrays.items():
+        if not np.all(np.isfinite(array)):
+            raise ModelFormatError(f"{path}: {name} holds numbers that are not finite")
+        net.params[name][...] = array
+    net.metadata = header["metadata"]
+    return net
+
+
+def _two(shape):
+    return shape if len(shape) == 2 else (1, shape[0])

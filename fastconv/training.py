@@ -1,0 +1,264 @@
+"""Trainer: batches, updates, validation, history."""
+
+import sys
+import time
+
+import numpy as np
+
+from fastconv import engine
+from fastconv.arrays import aligned_zeros
+from fastconv.errors import DataError, DTypeError, NonFiniteLossError, RangeError, ShapeError
+from fastconv.imbalance import undersample
+from fastconv.layers import positive
+from fastconv.losses import SoftmaxCrossEntropy
+from fastconv.optim import SGD
+
+SLICE_SECONDS = 0.1
+"""Time of one call of the engine, about: between two calls Ctrl-C is heard and the progress bar moves."""
+
+
+SAMPLINGS = {"shuffle": lambda labels, rng: rng.permutation(len(labels)), "undersample": undersample}
+
+
+class History:
+    """What happened during training.
+
+    Attributes
+    ----------
+    records : list of dict
+        One for each evaluation: ``update`` (made so far), ``epoch`` (as a number of epochs), ``lr``, ``train_loss``
+        and ``train_accuracy`` (means over the batches since the last record, before their updates), ``seconds``
+        (spent in fit so far), and with a validation set ``validation_loss`` and ``validation_accuracy``.
+    batch_losses : list of float
+        The loss of every batch, before its update.
+
+    Examples
+    --------
+    >>> from fastconv.training import History
+    >>> history = History()
+    >>> history.records.append({"update": 1, "train_loss": 0.5})
+    >>> history["train_loss"]
+    array([0.5])
+    """
+
+    def __init__(self):
+        self.records = []
+        self.batch_losses = []
+
+    def __getitem__(self, key):
+        """Return one entry of all records as an array."""
+        return np.array([record[key] for record in self.records])
+
+    def __len__(self):
+        return len(self.records)
+
+    def __repr__(self):
+        last = f", last {self.records[-1]}" if self.records else ""
+        return f"History({len(self.batch_losses)} updates, {len(self.records)} records{last})"
+
+
+class Trainer:
+    """Trains a network by mini-batches.
+
+    Parameters
+    ----------
+    net : Sequential
+        Changed in place.
+    loss : SoftmaxCrossEntropy, optional
+    optimizer : SGD
+        Default: ``SGD(0.001, momentum=0.9)``.
+    batch_size : int
+        The last batch of an epoch is smaller where it must be.
+    threads : int, optional
+        By default all that are allowed; the result does not depend on it.
+    seed : int
+        Of the order of the examples.
+    sampling : {"shuffle", "undersample"} or callable
+        What an epoch is: all examples in random order; from each class as many as the smallest has, drawn anew; or
+        the rows that ``sampling(labels, rng)`` returns, as many each time, where `rng` is the epoch's generator.
+
+    Attributes
+    ----------
+    history : History
+    updates : int
+        Updates made so far.
+    velocity : (P,) array
+        State of the optimiser, laid out as ``net.parameters``.
+
+    Notes
+    -----
+    Epoch e is ordered by a generator seeded with (seed, e) alone. The same seed gives the same bits, whatever the
+    number of threads and however the updates are spread over calls of :meth:`fit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastconv as fc
+    >>> x, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 0, 1, 1])
+    >>> net = fc.Sequential([fc.Dense(2)], input=fc.VectorInput(1))
+    >>> trainer = fc.Trainer(net, optimizer=fc.SGD(0.5, momentum=0.9), batch_size=2)
+    >>> history = trainer.fit(x, y, epochs=50)
+    >>> net.predict(x).tolist()
+    [0, 0, 1, 1]
+    """
+
+    def __init__(self, net, loss=None, optimizer=None, batch_size=100, threads=None, seed=0, sampling="shuffle"):
+        self.net = net
+        self.loss = SoftmaxCrossEntropy() if loss is None else loss
+        self.optimizer = SGD(0.001, momentum=0.9) if optimizer is None else optimizer
+        if not isinstance(self.optimizer, SGD):
+            raise DTypeError(f"Trainer: expected an optimizer, got {optimizer!r}")
+        self.batch_size = positive("Trainer: batch_size", batch_size)
+        engine.threads(threads)
+        self.threads = threads
+        if isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0:
+            raise RangeError(f"Trainer: seed is an integer >= 0, got {seed!r}")
+        self.seed = int(seed)
+        if not callable(sampling) and sampling not in SAMPLINGS:
+            raise RangeError(f"Trainer: sampling is one of {', '.join(SAMPLINGS)} or a function, got {sampling!r}")
+        self.sampling = sampling
+        self.history = History()
+        self.updates = 0
+        self.velocity = aligned_zeros(net.parameters.size, net.dtype)
+        self._epoch, self._position, self._seconds = 0, 0, 0.0
+        self._examples = None
+
+    def fit(
+        self, x, y, epochs=None, updates=None, validation=None, evaluate_every=None, callbacks=(), progress=None,
+        sample_weight=None,
+    ):  # fmt: skip
+        """Train for a number of epochs or updates, going on where the last call stopped.
+
+        Parameters
+        ----------
+        x, y : arrays
+            Labelled examples, as for :meth:`Sequential.loss_and_gradients`.
+        epochs, updates : int
+            One of the two.
+        validation : (xv, yv), optional
+            Evaluated at every record.
+        evaluate_every : int, optional
+            Updates between two records; by default an epoch. The end of the call always makes one.
+        callbacks : iterable of callable
+            Each is called with (trainer, record) after a record; one that returns True ends the call.
+        progress : bool, optional
+            Show a progress bar; by default if the standard error stream is a terminal.
+        sample_weight : (N,) array, optional
+
+        Returns
+        -------
+        History
+            Of all calls so far.
+
+        Raises
+        ------
+        NonFiniteLossError
+            If a batch's loss is NaN or infinite; the update is named and not made.
+        ShapeError, DTypeError, RangeError, DataError
+            If an argument does not fit; nothing is computed then.
+
+        Notes
+        -----
+        On Ctrl-C the updates made so far stay made and a further call goes on from them.
+        """
+        net = self.net
+        x = net.check_input(x, "fit")
+        if len(x) == 0:
+            raise DataError("fit: the data set is empty")
+        y = net.check_labels(y, len(x), "fit")
+        loss = self.loss.resolve(y, net.output_shape[0])
+        weights = loss.sample_weights(y, net.output_shape[0], sample_weight)
+        weights = None if weights is None else weights.astype(net.dtype)
+        if validation is not None:
+            xv = net.check_input(validation[0], "fit: validation")
+            if len(xv) == 0:
+                raise ShapeError("fit: the validation set is empty")
+            validation = xv, net.check_labels(validation[1], len(xv), "fit: validation")
+        if (epochs is None) == (updates is None):
+            raise RangeError("fit: give either epochs or updates")
+        rows = self._order(y)
+        if self._examples not in (None, (len(x), len(rows))) and self._position:
+            self._epoch, self._position = self._epoch + 1, 0  # other data: the epoch that was begun is over
+            rows = self._order(y)
+        self._examples = len(x), len(rows)
+        batches = -(-len(rows) // self.batch_size)
+        if updates is None:
+            updates = positive("fit: epochs", epochs) * batches - self._position
+        end = self.updates + positive("fit: updates", updates)
+        every = positive("fit: evaluate_every", evaluate_every) if evaluate_every is not None else None
+        callbacks = list(callbacks)
+
+        started, count, hits, total = time.perf_counter() - self._seconds, 0, 0, 0.0
+        length = None
+        with _bar(end - self.updates, progress) as bar:
+            while self.updates < end:
+                # the next record is due after:
+                due = end - self.updates
+                due = min(due, every - self.updates % every if every else batches - self._position)
+                if length is None:
+                    length = max(1, int(SLICE_SECONDS * 2e9 / (3 * net.program.operations * self.batch_size + 1e4)))
+                order, starts = self._batches(rows, min(due, length))
+                rates = np.array([self.optimizer.rate(self.updates + i) for i in range(len(starts) - 1)])
+                losses, correct = np.empty(len(rates)), np.empty(len(rates), np.int64)
+                clock = time.perf_counter()
+                made = net.program.train(
+                    x, net.parameters, y, weights, loss.label_smoothing, order, starts, rates, self.optimizer.momentum,
+                    self.velocity, losses, correct, engine.threads(self.threads),
+                )  # fmt: skip
+                length = max(1, int(SLICE_SECONDS * len(rates) / (time.perf_counter() - clock + 1e-9)))
+                self.updates += made
+                self._position += made
+                if self._position == batches:
+                    self._epoch, self._position = self._epoch + 1, 0
+                    rows = self._order(y)
+                self.history.batch_losses += losses[:made].tolist()
+                bar.update(made)
+                if made < len(rates):
+                    raise NonFiniteLossError(
+                        f"fit: the loss is {losses[made]} at update {self.updates + 1}; a smaller learning rate may help"
+                    )
+                total += losses.sum()
+                count += made
+                hits += correct.sum() / len(order) * made
+                self._seconds = time.perf_counter() - started
+                if made == due:
+                    record = {
+                        "update": self.updates,
+                        "epoch": self._epoch + self._position / batches,
+                        "lr": float(rates[-1]),
+                        "train_loss": float(total / count),
+                        "train_accuracy": float(hits / count),
+                    }
+                    if validation is not None:
+                        found = net.evaluate(*validation, self.loss, threads=self.threads)
+                        record["validation_loss"], record["validation_accuracy"] = found
+                        bar.set_postfix(loss=f"{record['train_loss']:.3f}", validation=f"{found[1]:.1%}")
+                    self._seconds = time.perf_counter() - started
+                    record["seconds"] = self._seconds
+                    self.history.records.append(record)
+                    count, hits, total = 0, 0, 0.0
+                    if any([callback(self, record) is True for callback in callbacks]):
+                        break
+        return self.history
+
+    def _order(self, y):
+        """Return the rows of the current epoch."""
+        sample = self.sampling if callable(self.sampling) else SAMPLINGS[self.sampling]
+        rows = np.ascontiguousarray(sample(y, np.random.default_rng([self.seed, self._epoch])), np.int64)
+        if rows.ndim != 1 or not rows.size or rows.min() < 0 or rows.max() >= len(y):
+            raise RangeError(f"fit: sampling gave {rows.shape} rows, expected indices 0..{len(y) - 1} of an epoch")
+        return rows
+
+    def _batches(self, rows, most):
+        """Return the rows of the next batches, at most `most` and within the epoch, and where each starts."""
+        first = self._position * self.batch_size
+        rows = rows[first : first + most * self.batch_size]
+        return rows, np.append(np.arange(0, len(rows), self.batch_size), len(rows))
+
+
+def _bar(total, progress):
+    """Return a progress bar, silent where it should be."""
+    from tqdm import tqdm
+
+    shown = sys.stderr.isatty() if progress is None else bool(progress)
+    return tqdm(total=total, unit="update", disable=not shown, leave=False, file=sys.stderr)

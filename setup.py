@@ -1,0 +1,68 @@
+"""The Cython extensions; everything else stands in pyproject.toml."""
+
+import os
+import platform
+import tempfile
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
+
+X86 = platform.machine().lower() in {"x86_64", "amd64"}
+# Contraction is off on x86 so that AVX2 and AVX-512 give the same bits: where a fused multiply-add is meant, the source
+# says so. Elsewhere there is one build only, and the compiler may fuse.
+COMMON = ["-O3", "-g0", "-Wno-unused-function"] + (["-ffp-contract=off"] if X86 else ["-ffp-contract=fast"])
+LEVELS = {"base": []}
+if X86:
+    LEVELS["avx2"] = ["-mavx2", "-mfma"]
+    LEVELS["avx512"] = ["-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mavx2", "-mfma",
+                        "-mprefer-vector-width=512"]
+ENGINE = [f"fastconv/engine/{name}" for name in ("step.pxi", "program.pxi", "plan.pxd", "chunk.pxd")]
+KERNELS = [f"fastconv/kernels/{name}" for name in sorted(os.listdir("fastconv/kernels"))
+           if name.endswith((".pxd", ".h"))]
+
+
+class BuildExt(build_ext):
+    """Adds OpenMP where the compiler has it, and strips symbols that nobody needs."""
+
+    def build_extensions(self):
+        flags = ["-fopenmp"] if self.can_compile("-fopenmp") else []
+        for extension in self.extensions:
+            extension.extra_compile_args += flags
+            extension.extra_link_args += flags
+        super().build_extensions()
+
+    def can_compile(self, flag):
+        if os.environ.get("FASTCONV_OPENMP") == "0":
+            return False
+        with tempfile.TemporaryDirectory() as folder:
+            source = os.path.join(folder, "try.c")
+            with open(source, "w") as file:
+                file.write("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+            try:
+                objects = self.compiler.compile([source], output_dir=folder, extra_postargs=[flag])
+                self.compiler.link_executable(objects, os.path.join(folder, "try"), extra_postargs=[flag])
+            except (CompileError, LinkError):
+                return False
+        return True
+
+
+extensions = [
+    Extension(f"fastconv.engine._{level}", [f"fastconv/engine/_{level}.pyx"], depends=ENGINE + KERNELS,
+              include_dirs=["fastconv/kernels"], extra_compile_args=COMMON + flags)
+    for level, flags in LEVELS.items()
+]
+for name in ("engine.cpu", "kernels.encode"):
+    extensions.append(Extension(f"fastconv.{name}", [f"fastconv/{name.replace('.', '/')}.pyx"], extra_compile_args=COMMON))
+
+
+setup(
+    ext_modules=cythonize(
+        extensions,
+        nthreads=0,
+        compiler_directives={"language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True,
+                             "initializedcheck": False, "embedsignature": True},
+    ),
+    cmdclass={"build_ext": BuildExt},
+)

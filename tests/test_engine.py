@@ -1,0 +1,259 @@
+"""The engine: the same bits for any number of threads and for AVX2 and AVX-512, whole steps, safety."""
+
+import concurrent.futures
+import hashlib
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from fastconv import engine
+from fastconv.engine import cpu
+from fastconv.reference.networks import NaiveNetwork, OptimisedNetwork, VectorisedNetwork
+
+SUPPORTED = cpu.supported()
+
+
+def names(rng, n=800, length=19, depth=28):
+    codes = rng.integers(0, depth, (n, length)).astype(np.int16)
+    codes[np.arange(length) >= rng.integers(0, length + 1, n)[:, None]] = -1
+    return codes, rng.integers(0, 18, n)
+
+
+def train(dtype, threads, updates=12, batch_size=130, bias=False):
+    codes, labels = names(np.random.default_rng(0))
+    net = fc.models.surname_convnet(28, 19, 18, (30, 30), (5, 5), bias=bias, dtype=dtype)
+    trainer = fc.Trainer(net, optimizer=fc.SGD(0.01, 0.9), batch_size=batch_size, threads=threads)
+    history = trainer.fit(codes, labels, updates=updates)
+    return net, trainer, history.batch_losses
+
+
+def fingerprint(net, trainer, losses):
+    parts = net.parameters, trainer.velocity, np.array(losses), net.forward(names(np.random.default_rng(1))[0])
+    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("bias", [False, True])
+def test_threads_change_no_bit(level, dtype, bias):
+    prints = {threads: fingerprint(*train(dtype, threads, bias=bias)) for threads in (1, 2, 3, 8)}
+    assert len(set(prints.values())) == 1, prints
+
+
+@pytest.mark.skipif("avx512" not in SUPPORTED, reason="the processor has no AVX-512")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("bias", [False, True])
+def test_avx2_and_avx512_give_the_same_bits(monkeypatch, dtype, bias):
+    prints = []
+    for level in ("avx2", "avx512"):
+        monkeypatch.setattr(engine, "Program", engine.load(level).Program)
+        prints.append(fingerprint(*train(dtype, 2, bias=bias)))
+    assert prints[0] == prints[1]
+
+
+def test_every_level_agrees_to_rounding(monkeypatch):
+    found = []
+    for level in SUPPORTED:
+        monkeypatch.setattr(engine, "Program", engine.load(level).Program)
+        found.append(train("float64", 1)[0].parameters)
+    for parameters in found[1:]:
+        np.testing.assert_allclose(parameters, found[0], rtol=1e-9, atol=1e-11)
+
+
+def test_all_networks_train_to_the_same_losses(level, rng):
+    """Naive, optimised, vectorised and this library: the same losses and weights, float64."""
+    codes, labels = names(rng, n=60, length=11, depth=7)
+    codes[5, 1] = -1  # an unknown character within a name
+    weight = rng.uniform(0.5, 2, 60)
+    net = fc.models.surname_convnet(7, 11, 18, (4, 5), (3, 4), dtype="float64")
+    others = [kind(codes, labels, *net.params.values(), weight) for kind in (NaiveNetwork, OptimisedNetwork, VectorisedNetwork)]
+    batches = [rng.integers(0, 60, 13) for _ in range(8)]
+    trainer = fc.Trainer(
+        net, optimizer=fc.SGD(0.05, momentum=0.9), batch_size=13, sampling=lambda labels, rng: np.concatenate(batches)
+    )
+    losses = trainer.fit(codes, labels, epochs=1, sample_weight=weight).batch_losses
+    for other in others:
+        expected = [other.step(rows, 0.05, 0.9) for rows in batches]
+        np.testing.assert_allclose(losses, expected, rtol=1e-10)
+        for mine, theirs in zip(net.params.values(), (other.w1, other.w2, other.w3), strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-8, atol=1e-10)
+
+
+def test_a_large_batch_is_summed_in_rounds(level, rng):
+    """More chunks than gradient buffers: the gradient is still that of the whole batch."""
+    codes, labels = names(rng, n=2600)
+    net = fc.models.surname_convnet(28, 19, 18, (30, 30), (5, 5), dtype="float64")
+    loss, gradients = net.loss_and_gradients(codes, labels)
+    parts = [net.loss_and_gradients(codes[i::4], labels[i::4]) for i in range(4)]
+    assert loss == pytest.approx(np.mean([part[0] for part in parts]), rel=1e-12)
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(gradient, np.mean([part[1][name] for part in parts], axis=0), rtol=1e-9, atol=1e-12)
+
+
+def test_predictions_do_not_depend_on_the_batch(level, rng):
+    codes, _ = names(rng, n=300)
+    net = fc.models.surname_convnet(28, 19, 18, (30, 30), (5, 5))
+    together = net.predict_proba(codes, threads=2)
+    np.testing.assert_array_equal(together, np.concatenate([net.predict_proba(codes[i : i + 1]) for i in range(300)]))
+    np.testing.assert_array_equal(together[::-1], net.predict_proba(codes[::-1]))
+
+
+def test_padding_changes_nothing(level, rng):
+    """What is not computed because it is known to be zero is zero: the dense form of the same network agrees."""
+    codes, labels = names(rng, n=50)
+    net = fc.models.surname_convnet(28, 19, 18, (9, 8), (5, 5), dtype="float64")
+    dense = fc.Sequential(
+        [fc.Conv1D(9, 5, bias=False), *net.layers[1:]], input=fc.SequenceInput(19, 28), dtype="float64"
+    )
+    dense.parameters[:] = net.parameters
+    columns = (codes[:, :, None] == np.arange(28)).astype(float)
+    loss, gradients = net.loss_and_gradients(codes, labels)
+    expected, expected_gradients = dense.loss_and_gradients(columns, labels)
+    assert loss == pytest.approx(expected, rel=1e-13)
+    for name in gradients:
+        np.testing.assert_allclose(gradients[name], expected_gradients[name], rtol=1e-10, atol=1e-14)
+
+
+def test_many_python_threads_share_a_network(rng):
+    codes, labels = names(rng, n=400)
+    net = fc.models.surname_convnet(28, 19, 18)
+    expected, (loss, _) = net.forward(codes), net.loss_and_gradients(codes, labels)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for found in pool.map(lambda _: net.forward(codes, threads=2), range(40)):
+            np.testing.assert_array_equal(found, expected)
+        assert set(pool.map(lambda _: net.loss_and_gradients(codes, labels, threads=2)[0], range(40))) == {loss}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_can_compute():
+    """OpenMP's threads do not survive a fork: the child computes on one, with the same bits."""
+    script = """
+import os, sys
+import numpy as np
+import fastconv as fc
+net = fc.models.surname_convnet(28, 19, 18)
+codes = np.random.default_rng(0).integers(-1, 28, (500, 19)).astype(np.int16)
+before = net.forward(codes, threads=2)
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if np.array_equal(net.forward(codes, threads=2), before) else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", script], timeout=60).returncode == 0
+
+
+def run_python(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize("level", SUPPORTED)
+def test_the_environment_chooses_the_instruction_set(level):
+    found = run_python("import fastconv.engine as e; print(e.LEVEL, e.Program.__module__)", FASTCONV_SIMD=level)
+    assert found.stdout.split() == [level, f"fastconv.engine._{level}"]
+
+
+def test_an_unknown_instruction_set_is_an_error():
+    found = run_python("import fastconv.engine", FASTCONV_SIMD="mmx")
+    assert found.returncode == 1 and "expected one of base, avx2, avx512, got 'mmx'" in found.stderr
+
+
+def test_threads_are_bounded_by_the_environment_and_threadpoolctl():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    assert run_python("import fastconv.engine as e; print(e.threads())", OMP_NUM_THREADS="1").stdout == "1\n"
+    if cpu.OPENMP:
+        with threadpoolctl.threadpool_limits(1):
+            assert engine.threads() == 1
+        assert engine.threads(5) == 5
+
+
+def program(**options):
+    ops = [("onehot_conv1d", 3, 2, False), ("relu",), ("dense", 4, True)]
+    return engine.Program(ops, 5, 6, True, False, **options)
+
+
+def arrays():
+    return dict(
+        x=np.zeros((7, 5), np.int16), parameters=np.zeros(program().size), labels=np.zeros(7, np.int64), weight=None,
+        smoothing=0.0, order=np.arange(7), starts=np.array([0, 7]), rates=np.ones(1), momentum=0.0,
+        velocity=np.zeros(program().size), losses=np.zeros(1), hits=np.zeros(1, np.int64),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        dict(x=np.full((7, 5), 6, np.int16)),
+        dict(x=np.full((7, 5), -2, np.int16)),
+        dict(x=np.zeros((7, 4), np.int16)),
+        dict(x=np.zeros((7, 5), np.int32)),
+        dict(x=np.zeros((7, 10), np.int16)[:, ::2]),
+        dict(labels=np.full(7, 4)),
+        dict(labels=np.full(7, -1)),
+        dict(labels=np.zeros(6, np.int64)),
+        dict(weight=np.ones(6)),
+        dict(weight=np.ones(7, np.float32)),
+        dict(order=np.array([0, 1, 2, 3, 4, 5, 7])),
+        dict(order=np.array([0, 1, 2, 3, 4, 5, -1])),
+        dict(starts=np.array([0, 8])),
+        dict(starts=np.array([-1, 7])),
+        dict(starts=np.array([3, 3])),
+        dict(starts=np.array([0, 3, 7])),
+        dict(parameters=np.zeros(3)),
+        dict(parameters=np.zeros(program().size, np.float32)),
+        dict(velocity=np.zeros(3)),
+        dict(losses=np.zeros(0)),
+        dict(hits=np.zeros(1, np.int32)),
+    ],
+    ids=repr,
+)
+def test_the_program_reads_and_writes_nothing_out_of_bounds(level, wrong):
+    with pytest.raises((ValueError, BufferError)):
+        program().train(**{**arrays(), **wrong})
+
+
+def test_the_program_does_not_write_to_read_only_arrays(level):
+    given = arrays()
+    given["parameters"].flags.writeable = False
+    with pytest.raises((ValueError, BufferError)):
+        program().train(**given)
+
+
+@pytest.mark.parametrize(
+    "ops",
+    [
+        [("conv1d", 3, 2, False)],
+        [("onehot_conv1d", 3, 6, False)],
+        [("onehot_conv1d", 0, 2, False)],
+        [("onehot_conv1d", 3, 2, False), ("onehot_conv1d", 3, 2, False)],
+        [("dense", 3, False)],
+    ],
+)
+def test_operations_that_do_not_fit_are_refused(level, ops):
+    with pytest.raises(ValueError, match="does not fit an input of"):
+        engine.Program(ops, 5, 6, True, False)
+
+
+def test_memory_is_given_back():
+    """Three hundred calls leave the process no larger than thirty did."""
+    code = """
+import resource
+import numpy as np
+import fastconv as fc
+net = fc.models.surname_convnet(28, 19, 18)
+codes, labels = np.zeros((300, 19), np.int16), np.zeros(300, np.int64)
+def calls(n):
+    for _ in range(n):
+        net.forward(codes)
+        net.loss_and_gradients(codes, labels)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+first = calls(30)
+print(calls(300) - first)
+"""
+    if sys.platform != "linux":
+        pytest.skip("ru_maxrss has other units here")
+    assert int(run_python(code).stdout) < 4_000  # kB
