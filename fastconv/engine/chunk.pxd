@@ -1,7 +1,7 @@
 # One chunk of samples through the plan, forward and backward, in one thread's scratch.
 
 from libc.stdint cimport int16_t, int64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from fastconv.engine.plan cimport CONV1D, DENSE, ONEHOT_CONV1D, Op, Plan, Tensor
 from fastconv.kernels.bias cimport bias_backward
@@ -17,33 +17,48 @@ ctypedef struct Workspace:
     void *values            # (plan.scratch,) elements: all tensors
     int16_t *codes          # (chunk, length)
     Py_ssize_t *active      # (n_ops + 1, chunk): leading positions of each sample that can differ from zero
+    Py_ssize_t *rows        # (chunk,): the row of the data that each sample is
+    Py_ssize_t *counts      # (max(chunk, length) + 2,): to count and to sort in
+
+
+cdef inline Py_ssize_t reach(const Plan *plan, const int16_t *codes) noexcept nogil:
+    """Positions of a row of codes up to its last character."""
+    cdef Py_ssize_t end = plan.tensors.length
+    while end > 0 and codes[end - 1] < 0:
+        end -= 1
+    return end
 
 
 cdef inline void gather(
     const Plan *plan, Py_ssize_t n, const int16_t *codes, const real *x, const int64_t *order, Py_ssize_t first,
     const Workspace *work,  # OUT
 ) noexcept nogil:
-    """Copy the rows order[first : first + n] (first, first + 1, ... where order is NULL) of codes, or else of x."""
-    cdef Py_ssize_t i, at, end
-    cdef const Tensor *t = plan.tensors
+    """Copy the rows order[first : first + n] (first, first + 1, ... where order is NULL) of codes, or else of x.
+
+    Rows of codes are sorted by their length, the longest first, so that the samples with something at a position are
+    the first ones; work.rows says which row a sample is.
+    """
+    cdef Py_ssize_t i, at, slot, end, length = plan.tensors.length, channels = plan.tensors.channels
+    cdef Py_ssize_t *starts = work.counts
+    if plan.codes:
+        memset(starts, 0, (length + 2) * sizeof(Py_ssize_t))
+        for i in range(n):  # starts[d + 1]: rows that are d short of the longest possible
+            at = first + i if order == NULL else order[first + i]
+            starts[length - reach(plan, codes + at * length) + 1] += 1
+        for i in range(length + 1):
+            starts[i + 1] += starts[i]
     for i in range(n):
         at = first + i if order == NULL else order[first + i]
-        end = t.length
         if plan.codes:
-            memcpy(work.codes + i * end, codes + at * end, end * sizeof(int16_t))
-            while end > 0 and codes[at * t.length + end - 1] < 0:
-                end -= 1
+            end = reach(plan, codes + at * length)
+            slot = starts[length - end]
+            starts[length - end] += 1
+            memcpy(work.codes + slot * length, codes + at * length, length * sizeof(int16_t))
         else:
-            pack_rows(end, t.channels, x + at * end * t.channels, <real *> work.values + t.y + i * t.sample)
-        work.active[i] = end
-
-
-cdef inline Py_ssize_t longest(Py_ssize_t n, const Py_ssize_t *active) noexcept nogil:
-    """max(active)"""
-    cdef Py_ssize_t i, most = 0
-    for i in range(n):
-        most = max(most, active[i])
-    return most
+            end, slot = length, i
+            pack_rows(length, channels, x + at * length * channels,
+                      <real *> work.values + plan.tensors.y + i * plan.tensors.sample)
+        work.active[slot], work.rows[slot] = end, at
 
 
 cdef inline void forward(
@@ -68,10 +83,10 @@ cdef inline void forward(
             onehot_conv1d_forward(n, tx.length, op.width, tx.channels, ty.channels, work.codes, active_y,
                                   packed + op.w, b, op.relu, ty.sample, values + ty.y)
         elif op.kind == CONV1D:
-            conv1d_forward(n, tx.length, tx.channels, op.width, ty.channels, tx.sample, values + tx.y, active_y,
-                           packed + op.w, b, op.relu, ty.sample, values + ty.y)
+            conv1d_forward(n, tx.length, tx.channels, op.width, ty.channels, tx.sample, values + tx.y, active_x,
+                           active_y,                           packed + op.w, b, op.relu, ty.sample, values + ty.y)
         elif op.kind == DENSE:
-            dense_forward(n, tx.channels, ty.channels, longest(n, active_x), tx.sample, values + tx.y,
+            dense_forward(n, tx.channels, ty.channels, active_x, tx.sample, values + tx.y,
                           packed + op.w, b, op.relu, ty.sample, values + ty.y)
         else:
             relu_forward(n, tx.length * tx.row, tx.sample, values + tx.y, values + ty.y)
@@ -109,16 +124,16 @@ cdef inline void backward(
             onehot_conv1d_backward_w(n, tx.length, op.width, tx.channels, ty.channels, work.codes, active_y,
                                      ty.sample, dy, gradients + op.w)
         elif op.kind == CONV1D:
-            conv1d_backward_w(n, tx.channels, op.width, ty.channels, tx.sample, x, active_y, ty.sample, dy,
-                              gradients + op.w)
+            conv1d_backward_w(n, tx.channels, op.width, ty.channels, tx.sample, x, active_x, active_y, ty.sample,
+                              dy, work.counts, gradients + op.w)
             if op.wt >= 0:
-                conv1d_backward_x(n, tx.channels, op.width, ty.channels, ty.sample, dy, active_x, packed + op.wt,
-                                  mask, tx.sample, dx)
+                conv1d_backward_x(n, tx.channels, op.width, ty.channels, ty.sample, dy, active_y, active_x,
+                                  packed + op.wt,                                  mask, tx.sample, dx)
         elif op.kind == DENSE:
-            dense_backward_w(n, tx.length, tx.channels, ty.channels, longest(n, active_x), tx.sample, x, ty.sample,
+            dense_backward_w(n, tx.length, tx.channels, ty.channels, active_x, tx.sample, x, ty.sample,
                              dy, gradients + op.w)
             if op.wt >= 0:
-                dense_backward_x(n, tx.channels, ty.channels, longest(n, active_x), ty.sample, dy, packed + op.wt,
+                dense_backward_x(n, tx.channels, ty.channels, active_x, ty.sample, dy, packed + op.wt,
                                  mask, tx.sample, dx)
         elif o > 0 or plan.input_gradient:
             relu_backward(n, tx.length * tx.row, tx.sample, values + ty.y, dy, dx)

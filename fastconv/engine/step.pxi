@@ -41,7 +41,8 @@ cdef int open_arena(Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssiz
     cdef Py_ssize_t flat = padded(plan.parameters, itemsize) * itemsize
     cdef Py_ssize_t values = padded(plan.scratch, itemsize) * itemsize + 64
     cdef Py_ssize_t codes = plan.chunk * plan.tensors[0].length * sizeof(int16_t) // 64 * 64 + 64
-    cdef Py_ssize_t active = (plan.n_ops + 1) * plan.chunk * sizeof(Py_ssize_t) // 64 * 64 + 64
+    cdef Py_ssize_t counts = max(plan.chunk, plan.tensors[0].length) + 2
+    cdef Py_ssize_t active = ((plan.n_ops + 2) * plan.chunk + counts) * sizeof(Py_ssize_t) // 64 * 64 + 64
     cdef Py_ssize_t sums = buffers * (sizeof(double) + sizeof(Py_ssize_t)) // 64 * 64 + 64
     cdef char *at
     cdef int t
@@ -68,6 +69,8 @@ cdef int open_arena(Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssiz
         arena.work[t].codes = <int16_t *> at
         at += codes
         arena.work[t].active = <Py_ssize_t *> at
+        arena.work[t].rows = arena.work[t].active + (plan.n_ops + 1) * plan.chunk
+        arena.work[t].counts = arena.work[t].rows + plan.chunk
         at += active
     return 0
 
@@ -106,16 +109,16 @@ cdef void gradient_chunk(
 ) noexcept nogil:
     """Samples start : start + n of the batch, forward and backward."""
     cdef Py_ssize_t i, at, size
+    cdef const Tensor *tx = &plan.tensors[0]
     cdef const Tensor *last = &plan.tensors[plan.n_ops]
     cdef real *values = <real *> work.values
     cdef real *dz
     cdef const real *weight = <const real *> batch.weight
-    cdef Py_ssize_t first = batch.first + start
-    gather(plan, n, batch.codes, <const real *> batch.x, batch.order, first, work)
+    gather(plan, n, batch.codes, <const real *> batch.x, batch.order, batch.first + start, work)
     forward(plan, n, work, packed)
     loss[0], correct[0] = 0, 0
     for i in range(n):
-        at = first + i if batch.order == NULL else batch.order[first + i]
+        at = work.rows[i]
         dz = values + last.dy + i * last.sample
         if batch.labels != NULL:
             loss[0] += softmax_cross_entropy(
@@ -126,10 +129,10 @@ cdef void gradient_chunk(
             pack_rows(last.length, last.channels, <const real *> batch.dy + at * size, dz)
     backward(plan, n, work, packed, gradients)
     if batch.dx != NULL:
-        size = plan.tensors.length * plan.tensors.channels
+        size = tx.length * tx.channels
         for i in range(n):
-            unpack_rows(plan.tensors.length, plan.tensors.channels, values + plan.tensors.dy + i * plan.tensors.sample,
-                        <real *> batch.dx + (first + i) * size)
+            unpack_rows(tx.length, tx.channels, values + tx.dy + i * tx.sample,
+                        <real *> batch.dx + work.rows[i] * size)
 
 
 cdef Py_ssize_t count_chunks(const Plan *plan, Py_ssize_t n) noexcept nogil:
@@ -185,7 +188,7 @@ cdef void load(const Plan *plan, const real *parameters, Arena *arena, bint tran
 cdef void predict_chunk(
     const Plan *plan, const Batch *batch, Py_ssize_t first, Py_ssize_t n, const Workspace *work, const real *packed,
     bint probabilities,
-    real *y,  # OUT (n, length, channels)
+    real *y,  # OUT (batch.n, length, channels)
 ) noexcept nogil:
     """The output of the samples first : first + n, or its softmax."""
     cdef Py_ssize_t i, p
@@ -198,7 +201,7 @@ cdef void predict_chunk(
         if probabilities:
             for p in range(last.length):
                 softmax(last.channels, z + p * last.row, z + p * last.row)
-        unpack_rows(last.length, last.channels, z, y + i * last.length * last.channels)
+        unpack_rows(last.length, last.channels, z, y + work.rows[i] * last.length * last.channels)
 
 
 cdef void predict_all(
@@ -207,11 +210,10 @@ cdef void predict_all(
 ) noexcept nogil:
     """The output of every sample, chunk by chunk."""
     cdef Py_ssize_t c, chunks = count_chunks(plan, batch.n)
-    cdef Py_ssize_t size = plan.tensors[plan.n_ops].length * plan.tensors[plan.n_ops].channels
     load(plan, parameters, arena, False)
     for c in prange(chunks, num_threads=threads, use_threads_if=threads > 1, schedule="dynamic", chunksize=1):
         predict_chunk(plan, batch, c * plan.chunk, min(plan.chunk, batch.n - c * plan.chunk),
-                      &arena.work[threadid()], <const real *> arena.packed, probabilities, y + c * plan.chunk * size)
+                      &arena.work[threadid()], <const real *> arena.packed, probabilities, y)
 
 
 cdef void update(

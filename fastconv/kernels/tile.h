@@ -1,6 +1,6 @@
-/* The register tile: the one thing that Cython cannot say.
+/* The register tiles: the one thing that Cython cannot say.
  *
- * Every dense kernel of fastconv is the matrix product
+ * fc_multiply: every dense kernel of fastconv is the matrix product
  *
  *     C[i, j] = bias[j] + sum over s, k of  A[i*a_row + s*a_segment + k*a_step] * B[s*b_segment + k*b_row + j]
  *
@@ -9,7 +9,15 @@
  * over the whole sum, and every element of C is one chain of multiply-adds in the order of (s, k): its bits
  * depend on neither the tile's shape nor the vector's length.
  *
- * B, bias, mask and C have rows padded to a multiple of 64 bytes; whole vectors are read and written.
+ * fc_slide: a convolution whose weights fit in the first-level cache, for inputs with many zeros, as behind a ReLU.
+ * A window of `taps` output positions stays in registers and slides over the input; each input that is not zero is
+ * multiplied with its weights for all positions of the window:
+ *
+ *     C[i + j - lag, :] += x[i, c] * W[j*w_tap + c*w_row + :]    for i < positions, c < channels, j < taps
+ *
+ * Each element of C is again one chain, in the order of (i, c), and equals that of fc_multiply in every bit.
+ *
+ * B, W, bias, mask and C have rows padded to a multiple of 64 bytes; whole vectors are read and written.
  */
 #ifndef FASTCONV_TILE_H
 #define FASTCONV_TILE_H
@@ -22,51 +30,81 @@
 #define FC_LEVEL "avx512"
 #define FC_VECTOR_BYTES 64
 #define FC_TILE_ROWS 12 /* x 2 vectors: 24 of 32 registers */
+#define FC_SLIDE_WIDE 8 /* taps x 2 vectors at most */
 #define FC_FMA_float(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define FC_FMA_double(a, b, c) _mm512_fmadd_pd(a, b, c)
+#define FC_NONZERO_float(a) _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_NEQ_UQ)
+#define FC_NONZERO_double(a) _mm512_cmp_pd_mask(a, _mm512_setzero_pd(), _CMP_NEQ_UQ)
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 #define FC_LEVEL "avx2"
 #define FC_VECTOR_BYTES 32
 #define FC_TILE_ROWS 6 /* x 2 vectors: 12 of 16 registers */
+#define FC_SLIDE_WIDE 6
 #define FC_FMA_float(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define FC_FMA_double(a, b, c) _mm256_fmadd_pd(a, b, c)
+#define FC_NONZERO_float(a) _mm256_movemask_ps(_mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_NEQ_UQ))
+#define FC_NONZERO_double(a) _mm256_movemask_pd(_mm256_cmp_pd(a, _mm256_setzero_pd(), _CMP_NEQ_UQ))
 #else
 #define FC_LEVEL "base"
 #define FC_VECTOR_BYTES 16
 #define FC_TILE_ROWS 6
+#define FC_SLIDE_WIDE 6
 #define FC_FMA_float(a, b, c) ((a) * (b) + (c))
 #define FC_FMA_double(a, b, c) ((a) * (b) + (c))
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#define FC_NONZERO_float(a) _mm_movemask_ps(_mm_cmpneq_ps(a, _mm_setzero_ps()))
+#define FC_NONZERO_double(a) _mm_movemask_pd(_mm_cmpneq_pd(a, _mm_setzero_pd()))
+#else
+#define FC_NONZERO_float(a) ((a)[0] != 0 | ((a)[1] != 0) << 1 | ((a)[2] != 0) << 2 | ((a)[3] != 0) << 3)
+#define FC_NONZERO_double(a) ((a)[0] != 0 | ((a)[1] != 0) << 1)
+#endif
 #endif
 
 typedef struct {
     ptrdiff_t rows, cols;      /* of C */
     ptrdiff_t segments, depth; /* the sum: segments x depth terms */
     const ptrdiff_t *depths;   /* or NULL: the depth of each segment, where they differ */
+    const ptrdiff_t *reach;    /* or NULL: the segments that count for each row, descending */
     ptrdiff_t a_row, a_segment, a_step;
     ptrdiff_t b_segment, b_row;
     ptrdiff_t c_row; /* also the mask's row */
     int relu;        /* C = max(0, C) */
 } fc_product;
 
+typedef struct {
+    ptrdiff_t taps; /* 1 to FC_TAPS */
+    ptrdiff_t positions, channels, x_row;
+    ptrdiff_t outputs, cols, lag, c_row;
+    ptrdiff_t w_tap, w_row;
+    int relu;
+} fc_window;
+
+#define FC_TAPS 8
+
 #define FC_REAL float
 #define FC_BITS int32_t
 #define FC_NAME(name) name##_float
 #define FC_FMA FC_FMA_float
+#define FC_NONZERO FC_NONZERO_float
 #include "tile_template.h"
 #undef FC_REAL
 #undef FC_BITS
 #undef FC_NAME
 #undef FC_FMA
+#undef FC_NONZERO
 
 #define FC_REAL double
 #define FC_BITS int64_t
 #define FC_NAME(name) name##_double
 #define FC_FMA FC_FMA_double
+#define FC_NONZERO FC_NONZERO_double
 #include "tile_template.h"
 #undef FC_REAL
 #undef FC_BITS
 #undef FC_NAME
 #undef FC_FMA
+#undef FC_NONZERO
 
 #endif

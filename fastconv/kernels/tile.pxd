@@ -7,12 +7,23 @@ cdef extern from "tile.h" nogil:
         Py_ssize_t rows, cols
         Py_ssize_t segments, depth
         const Py_ssize_t *depths
+        const Py_ssize_t *reach
         Py_ssize_t a_row, a_segment, a_step
         Py_ssize_t b_segment, b_row
         Py_ssize_t c_row
         int relu
 
+    ctypedef struct fc_window:
+        Py_ssize_t taps
+        Py_ssize_t positions, channels, x_row
+        Py_ssize_t outputs, cols, lag, c_row
+        Py_ssize_t w_tap, w_row
+        int relu
+
+    const Py_ssize_t FC_TAPS
     const char *FC_LEVEL
+    void fc_slide_float(const fc_window *, const float *, const float *, const float *, const float *, float *)
+    void fc_slide_double(const fc_window *, const double *, const double *, const double *, const double *, double *)
     void fc_multiply_float(const fc_product *, const float *, const float *, const float *, const float *, float *)
     void fc_multiply_double(const fc_product *, const double *, const double *, const double *, const double *, double *)
 
@@ -29,3 +40,22 @@ cdef inline void multiply(
         fc_multiply_float(p, a, b, bias, mask, c)
     else:
         fc_multiply_double(p, a, b, bias, mask, c)
+
+
+cdef inline void slide(
+    const fc_window *p, const real *x, const real *w, const real *bias, const real *mask,
+    real *c,  # OUT
+) noexcept nogil:
+    """c[i + j - lag, f] = bias[f] + sum_{i, channel} x[i, channel] w[j*w_tap + channel*w_row + f], zeros of x skipped
+
+    then max(0, c) where p.relu is set, then 0 where mask (laid out as c) is not positive.
+    """
+    if real is float:
+        fc_slide_float(p, x, w, bias, mask, c)
+    else:
+        fc_slide_double(p, x, w, bias, mask, c)
+
+
+cdef inline bint slides(Py_ssize_t width, Py_ssize_t channels) noexcept nogil:
+    """Whether a convolution's weights, two vectors of filters at a time, fit in the first-level cache."""
+    return width <= FC_TAPS and width * channels * 128 <= 24576

@@ -5,10 +5,28 @@ typedef FC_BITS FC_NAME(fc_bits) __attribute__((vector_size(FC_VECTOR_BYTES)));
 
 #define FC_LANES ((ptrdiff_t)(FC_VECTOR_BYTES / sizeof(FC_REAL)))
 
+/* The end of a row: ReLU, mask, store. */
+static inline __attribute__((always_inline)) void FC_NAME(fc_finish)(
+    const int vecs, const FC_NAME(fc_vec) * acc, int relu, const FC_REAL *mask, FC_REAL *c /* OUT */)
+{
+    typedef FC_NAME(fc_vec) vec;
+    typedef FC_NAME(fc_bits) bits;
+    const vec zero = {0};
+#pragma GCC unroll 2
+    for (int v = 0; v < vecs; v++) {
+        vec y = acc[v];
+        if (relu)
+            y = (vec)((bits)y & ~(y < zero)); /* a NaN stays a NaN */
+        if (mask)
+            y = (vec)((bits)y & ~(*(const vec *)(mask + v * FC_LANES) <= zero));
+        *(vec *)(c + v * FC_LANES) = y;
+    }
+}
+
 /* rows and vecs are constants at every call: the loops over them unroll and acc lives in registers. */
 static inline __attribute__((always_inline)) void FC_NAME(fc_tile)(
-    const int rows, const int vecs, const fc_product *p, const FC_REAL *a, const FC_REAL *b, const FC_REAL *bias,
-    const FC_REAL *mask, FC_REAL *c /* OUT */)
+    const int rows, const int vecs, const fc_product *p, const ptrdiff_t *reach, const FC_REAL *a, const FC_REAL *b,
+    const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT */)
 {
     typedef FC_NAME(fc_vec) vec;
     const vec zero = {0};
@@ -21,7 +39,8 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_tile)(
         for (int v = 0; v < vecs; v++)
             acc[r][v] = bias ? *(const vec *)(bias + v * FC_LANES) : zero;
 
-    for (ptrdiff_t s = 0; s < p->segments; s++) {
+    const ptrdiff_t segments = p->reach ? *reach : p->segments;
+    for (ptrdiff_t s = 0; s < segments; s++) {
         const FC_REAL *a0 = a + s * p->a_segment, *b0 = b + s * p->b_segment;
         const FC_REAL *a3 = a0 + 3 * a_row, *a6 = a3 + 3 * a_row, *a9 = a6 + 3 * a_row;
         const ptrdiff_t depth = p->depths ? p->depths[s] : p->depth;
@@ -41,16 +60,7 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_tile)(
 
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
-#pragma GCC unroll 2
-        for (int v = 0; v < vecs; v++) {
-            const ptrdiff_t at = r * p->c_row + v * FC_LANES;
-            vec y = acc[r][v];
-            if (p->relu)
-                y = (vec)((FC_NAME(fc_bits))y & ~(y < zero)); /* a NaN stays a NaN */
-            if (mask)
-                y = (vec)((FC_NAME(fc_bits))y & ~(*(const vec *)(mask + at) <= zero));
-            *(vec *)(c + at) = y;
-        }
+        FC_NAME(fc_finish)(vecs, acc[r], p->relu, mask ? mask + r * p->c_row : NULL, c + r * p->c_row);
 }
 
 static void FC_NAME(fc_multiply)(const fc_product *p, const FC_REAL *a, const FC_REAL *b, const FC_REAL *bias,
@@ -63,14 +73,15 @@ static void FC_NAME(fc_multiply)(const fc_product *p, const FC_REAL *a, const FC
             const ptrdiff_t i = block * p->rows / blocks; /* blocks of nearly equal height */
             const int rows = (int)((block + 1) * p->rows / blocks - i);
             const FC_REAL *at = a + i * p->a_row, *bt = b + j, *biast = bias ? bias + j : NULL;
+            const ptrdiff_t *reach = p->reach ? p->reach + i : NULL; /* the block's first row reaches furthest */
             const FC_REAL *maskt = mask ? mask + i * p->c_row + j : NULL;
             FC_REAL *ct = c + i * p->c_row + j;
 #define FC_CASE(R)                                                        \
     case R:                                                               \
         if (vecs == 2)                                                    \
-            FC_NAME(fc_tile)(R, 2, p, at, bt, biast, maskt, ct);          \
+            FC_NAME(fc_tile)(R, 2, p, reach, at, bt, biast, maskt, ct);          \
         else                                                              \
-            FC_NAME(fc_tile)(R, 1, p, at, bt, biast, maskt, ct);          \
+            FC_NAME(fc_tile)(R, 1, p, reach, at, bt, biast, maskt, ct);          \
         break;
             switch (rows) {
                 FC_CASE(1) FC_CASE(2) FC_CASE(3) FC_CASE(4) FC_CASE(5) FC_CASE(6)
@@ -80,6 +91,72 @@ static void FC_NAME(fc_multiply)(const fc_product *p, const FC_REAL *a, const FC
             }
 #undef FC_CASE
         }
+    }
+}
+
+/* taps and vecs are constants at every call. */
+static inline __attribute__((always_inline)) void FC_NAME(fc_slide_tile)(
+    const int taps, const int vecs, const fc_window *p, const FC_REAL *x, const FC_REAL *w, const FC_REAL *bias,
+    const FC_REAL *mask, FC_REAL *c /* OUT */)
+{
+    typedef FC_NAME(fc_vec) vec;
+    const vec zero = {0};
+    vec start[2], acc[FC_TAPS][2];
+#pragma GCC unroll 2
+    for (int v = 0; v < vecs; v++)
+        start[v] = bias ? *(const vec *)(bias + v * FC_LANES) : zero;
+#pragma GCC unroll 8
+    for (int j = 0; j < taps; j++)
+#pragma GCC unroll 2
+        for (int v = 0; v < vecs; v++)
+            acc[j][v] = start[v];
+
+    for (ptrdiff_t i = 0; i < p->outputs + p->lag; i++) {
+        const FC_REAL *xi = x + i * p->x_row;
+        for (ptrdiff_t first = 0; i < p->positions && first < p->channels; first += 64) {
+            uint64_t nonzero = 0;
+            for (ptrdiff_t q = 0; q < 64 && first + q < p->channels; q += FC_LANES)
+                nonzero |= (uint64_t)FC_NONZERO(*(const vec *)(xi + first + q)) << q;
+            for (; nonzero; nonzero &= nonzero - 1) {
+                const ptrdiff_t channel = first + __builtin_ctzll(nonzero);
+                const vec a = xi[channel] - zero;
+                const FC_REAL *wj = w + channel * p->w_row;
+#pragma GCC unroll 8
+                for (int j = 0; j < taps; j++, wj += p->w_tap)
+#pragma GCC unroll 2
+                    for (int v = 0; v < vecs; v++)
+                        acc[j][v] = FC_FMA(a, *(const vec *)(wj + v * FC_LANES), acc[j][v]);
+            }
+        }
+        if (i >= p->lag) {
+            const ptrdiff_t at = (i - p->lag) * p->c_row;
+            FC_NAME(fc_finish)(vecs, acc[0], p->relu, mask ? mask + at : NULL, c + at);
+        }
+#pragma GCC unroll 8
+        for (int j = 0; j < taps; j++)
+#pragma GCC unroll 2
+            for (int v = 0; v < vecs; v++)
+                acc[j][v] = j + 1 < taps ? acc[j + 1][v] : start[v];
+    }
+}
+
+static void FC_NAME(fc_slide)(const fc_window *p, const FC_REAL *x, const FC_REAL *w, const FC_REAL *bias,
+                              const FC_REAL *mask, FC_REAL *c /* OUT */)
+{
+    for (ptrdiff_t j = 0, vecs; j < p->cols; j += vecs * FC_LANES) {
+        vecs = p->cols - j > FC_LANES && p->taps <= FC_SLIDE_WIDE ? 2 : 1;
+        const FC_REAL *bj = bias ? bias + j : NULL, *mj = mask ? mask + j : NULL;
+#define FC_CASE(T)                                                            \
+    case T:                                                                   \
+        if (vecs == 2 && T <= FC_SLIDE_WIDE)                                  \
+            FC_NAME(fc_slide_tile)(T, 2, p, x, w + j, bj, mj, c + j);         \
+        else                                                                  \
+            FC_NAME(fc_slide_tile)(T, 1, p, x, w + j, bj, mj, c + j);         \
+        break;
+        switch (p->taps) {
+            FC_CASE(1) FC_CASE(2) FC_CASE(3) FC_CASE(4) FC_CASE(5) FC_CASE(6) FC_CASE(7) FC_CASE(8)
+        }
+#undef FC_CASE
     }
 }
 

@@ -1,0 +1,239 @@
+"""Figures: matplotlib is used here and nowhere else.
+
+Every function returns a matplotlib Figure that belongs to no window and no global state; save it with
+``figure.savefig(path)``. Colours are told apart by colour-blind readers too: Okabe and Ito's for lines and bars,
+cividis for areas.
+"""
+
+import numpy as np
+
+try:
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import FuncFormatter
+except ImportError as error:
+    raise ImportError("fastconv.plots needs matplotlib: pip install fastconv[plot]") from error
+
+BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, YELLOW = (
+    "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#F0E442",
+)  # fmt: skip
+COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, YELLOW)
+GREY = "#6b6b6b"
+WIDTH = 7.0
+"""Inches."""
+
+
+def confusion_matrix(matrix, class_names, title):
+    """Return a figure of a confusion matrix: shares of each true class as colours, counts as numbers.
+
+    Parameters
+    ----------
+    matrix : (K, K) int
+        Row: true class, column: predicted class.
+    class_names : list of str
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from fastconv import plots
+    >>> figure = plots.confusion_matrix([[3, 1], [0, 4]], ["left", "right"], "Two classes")
+    >>> figure.axes[0].get_xlabel()
+    'predicted class'
+    """
+    matrix = np.asarray(matrix)
+    k = len(class_names)
+    sums = matrix.sum(axis=1, keepdims=True)
+    shares = 100 * np.divide(matrix, sums, out=np.zeros(matrix.shape), where=sums > 0)
+    figure = Figure(figsize=(WIDTH, WIDTH * 0.92), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=100)
+    size = min(11, 130 / k)
+    for row, column in np.argwhere(matrix > 0):
+        colour = "black" if shares[row, column] > 55 else "white"
+        axes.text(column, row, str(matrix[row, column]), ha="center", va="center", color=colour, fontsize=size)
+    axes.set_xticks(range(k), class_names, rotation=90, fontsize=9)
+    axes.set_yticks(range(k), class_names, fontsize=9)
+    axes.tick_params(length=0)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.set_title(title)
+    figure.colorbar(image, ax=axes, label="share of the true class (%)", shrink=0.8, pad=0.02)
+    return figure
+
+
+def loss_curves(histories):
+    """Return a figure of the losses and of the validation accuracy over the updates.
+
+    Parameters
+    ----------
+    histories : dict of str to History or list of dict
+        By label; records with ``update``, ``train_loss``, ``validation_loss`` and ``validation_accuracy``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from fastconv import plots
+    >>> record = {"update": 9, "train_loss": 2.0, "validation_loss": 2.1, "validation_accuracy": 0.3}
+    >>> len(plots.loss_curves({"plain": [record]}).axes)
+    2
+    """
+    figure = Figure(figsize=(WIDTH, 6.4), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    handles = []
+    for (label, history), colour in zip(histories.items(), COLOURS, strict=False):
+        records = getattr(history, "records", history)
+        updates = [record["update"] for record in records]
+        marker = {"marker": "o", "markersize": 3}
+        upper.plot(updates, [record["train_loss"] for record in records], color=colour, **marker)
+        upper.plot(updates, [record["validation_loss"] for record in records], color=colour, linestyle="--", **marker)
+        lower.plot(updates, [100 * record["validation_accuracy"] for record in records], color=colour, **marker)
+        handles.append(Line2D([], [], color=colour, label=label))
+    handles.append(Line2D([], [], color=GREY, label="training batches"))
+    handles.append(Line2D([], [], color=GREY, linestyle="--", label="validation"))
+    upper.set_ylabel("loss (nats)")
+    upper.set_ylim(bottom=0)
+    lower.set_ylabel("validation accuracy (%)")
+    lower.set_ylim(bottom=0)
+    lower.set_xlabel("updates")
+    lower.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    for axes in (upper, lower):
+        axes.grid(alpha=0.3)
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=9, frameon=False)
+    return figure
+
+
+def accuracy_by_class(class_names, shares, title):
+    """Return a figure of a share for each class.
+
+    Parameters
+    ----------
+    class_names : list of str
+    shares : dict of str to list of float or None
+        By label, for each class a share from 0 to 1, or None where there is none.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from fastconv import plots
+    >>> figure = plots.accuracy_by_class(["left", "right"], {"here": [0.75, 1.0]}, "Two classes")
+    >>> figure.axes[0].get_xlabel()
+    'share (%)'
+    """
+    k = len(class_names)
+    figure = Figure(figsize=(WIDTH, 1.6 + 0.3 * k), layout="constrained")
+    axes = figure.add_subplot()
+    places = np.arange(k)
+    for (label, values), colour, marker in zip(shares.items(), COLOURS, "osD^v", strict=False):
+        numbers = np.array([np.nan if value is None else 100 * value for value in values])
+        axes.scatter(
+            numbers, places, color=colour, marker=marker, s=42, alpha=0.85, label=label, zorder=3, clip_on=False
+        )
+    axes.set_yticks(places, class_names)
+    axes.set_ylim(k - 0.4, -0.6)
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("share (%)")
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    return figure
+
+
+def timing_bars(rows, updates=100):
+    """Return a figure of the timing of several implementations, on a logarithmic axis.
+
+    Parameters
+    ----------
+    rows : list of dict
+        With ``name``, ``threads``, ``seconds`` and ``scaled_from`` (None, or the number of updates really timed).
+    updates : int
+        That the seconds are for.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from fastconv import plots
+    >>> rows = [{"name": "fastconv", "threads": 1, "seconds": 0.02, "scaled_from": None}]
+    >>> plots.timing_bars(rows).axes[0].get_xscale()
+    'log'
+    """
+    rows = sorted(rows, key=lambda row: row["seconds"])
+    figure = Figure(figsize=(WIDTH, 1.3 + 0.36 * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    names = [f"{row['name']}, {row['threads']} thread{'s' * (row['threads'] > 1)}" for row in rows]
+    seconds = np.array([row["seconds"] for row in rows])
+    axes.barh(names, seconds, color=[BLUE if row["name"] == "fastconv" else GREY for row in rows])
+    for place, row in enumerate(rows):
+        words = f" {_seconds(row['seconds'])}" + (" (scaled)" if row["scaled_from"] else "")
+        axes.text(row["seconds"], place, words, va="center", fontsize=9)
+    axes.set_xscale("log")
+    low, high = seconds.min() / 3, seconds.max()
+    axes.set_xlim(low, high * (high / low) ** 0.3)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"seconds for {updates:,} updates (logarithmic)")
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_axisbelow(True)
+    return figure
+
+
+def _seconds(value):
+    return f"{value:,.1f} s" if value >= 1 else f"{1000 * value:,.3g} ms"
+
+
+def gradient_errors(batches, here, original=None, goal=None):
+    """Return a figure of the relative errors of a gradient check, on a logarithmic axis.
+
+    Parameters
+    ----------
+    batches : list of int
+        Batch sizes.
+    here : dict of str to list of float
+        For each parameter its error at each batch size.
+    original : dict of str to list of float, optional
+        What to compare with.
+    goal : float, optional
+        The error that none should exceed.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from fastconv import plots
+    >>> plots.gradient_errors([2, 18], {"F1": [1e-11, 2e-11]}).axes[0].get_yscale()
+    'log'
+    """
+    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    places = np.arange(len(batches))
+    for shift, (name, colour) in zip(
+        np.linspace(-0.18, 0.18, len(here)), zip(here, COLOURS, strict=False), strict=True
+    ):
+        axes.scatter(places + shift, here[name], color=colour, s=45, label=f"{name}, here", zorder=3)
+        if original:
+            style = {"facecolors": "none", "edgecolors": colour, "marker": "s", "s": 45}
+            axes.scatter(places + shift, original[name], **style, label=f"{name}, original", zorder=3)
+    if goal:
+        axes.axhline(goal, color=GREY, linestyle="--", label=f"goal: at most {goal:.0e}")
+    axes.set_yscale("log")
+    axes.set_xticks(places, [f"{batch:,}" for batch in batches])
+    axes.set_xlim(-0.5, len(batches) - 0.5)
+    axes.set_xlabel("names in the batch")
+    axes.set_ylabel("mean relative error")
+    axes.grid(axis="y", alpha=0.3)
+    figure.legend(loc="outside upper center", ncols=4, fontsize=9, frameon=False)
+    return figure

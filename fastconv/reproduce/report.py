@@ -1,0 +1,297 @@
+"""What every study needs for its report: tables as text and HTML, a page that stands alone, files written whole."""
+
+import base64
+import html
+import io
+import json
+import os
+import tempfile
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fastconv.errors import DataError
+
+RESULTS, PAGE = "results.json", "report.html"
+WIDTH = 100
+"""Columns of printed text."""
+DPI = 130
+"""Dots per inch of a figure's PNG file."""
+
+STYLE = """
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #1b1b1b; background: #fff; max-width: 52rem; margin: 0 auto;
+  padding: 0 1rem 3rem; overflow-wrap: break-word; }
+h1 { font-size: 1.7rem; line-height: 1.25; } h2 { font-size: 1.3rem; margin-top: 2.5rem; }
+.scroll { overflow-x: auto; margin: 1rem 0; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+caption { text-align: left; font-weight: 600; padding-bottom: .4rem; }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
+thead th { border-bottom: 2px solid #555; } .left { text-align: left; font-weight: normal; }
+thead .left { font-weight: bold; }
+figure { margin: 1.5rem 0; } img { width: 100%; max-width: 46rem; height: auto; } figcaption { color: #444; }
+"""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text.
+
+    Parameters
+    ----------
+    title : str
+    head : tuple of str
+        The columns' headings.
+    rows : list of tuple of str
+    left : int
+        The first so many columns are words, aligned to the left; the others are numbers, aligned to the right.
+
+    Examples
+    --------
+    >>> from fastconv.reproduce.report import Table
+    >>> print(Table("Seconds", ("run", "original", "here"), [("plain", "258", "1.5")]).text())
+    Seconds
+    run    original  here
+    ---------------------
+    plain       258   1.5
+    """
+
+    title: str
+    head: tuple
+    rows: list
+    left: int = 1
+
+    def text(self):
+        """Return the table as aligned plain text."""
+        lines = [self.head, *self.rows]
+        widths = [max(len(line[c]) for line in lines) for c in range(len(self.head))]
+        cells = [
+            [
+                cell.ljust(width) if c < self.left else cell.rjust(width)
+                for c, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ]
+            for line in lines
+        ]
+        head, *rows = ["  ".join(line).rstrip() for line in cells]
+        return "\n".join([self.title, head, "-" * max(map(len, (head, *rows))), *rows])
+
+    def html(self):
+        """Return the table as HTML that scrolls sideways where the page is too narrow."""
+
+        def line(cells, tag):
+            return "<tr>" + "".join(
+                f'<{tag} class="left">{html.escape(cell)}</{tag}>' if c < self.left else f"<{tag}>{html.escape(cell)}</{tag}>"
+                for c, cell in enumerate(cells)
+            ) + "</tr>"  # fmt: skip
+
+        body = "\n".join(line(row, "td") for row in self.rows)
+        return (
+            f'<div class="scroll"><table><caption>{html.escape(self.title)}</caption>\n<thead>{line(self.head, "th")}</thead>\n'
+            f"<tbody>\n{body}\n</tbody></table></div>"
+        )
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure and the sentence on what is seen in it.
+
+    Parameters
+    ----------
+    name : str
+        Of the file, without its ending.
+    sentence : str
+        Stands under the figure and is its description for those who do not see it.
+    draw : callable
+        Is given the module `fastconv.plots` and returns a matplotlib Figure.
+    """
+
+    name: str
+    sentence: str
+    draw: Callable = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it.
+
+    Parameters
+    ----------
+    title : str
+    parts : list of str, Table or Picture
+        A str is a paragraph.
+    """
+
+    title: str
+    parts: list
+
+    def text(self):
+        """Return the section as plain text; of a picture its sentence."""
+        blocks = [f"{self.title}\n{'=' * len(self.title)}"]
+        for part in self.parts:
+            if isinstance(part, Table):
+                blocks.append(part.text())
+            else:
+                blocks.append(textwrap.fill(part.sentence if isinstance(part, Picture) else part, WIDTH))
+        return "\n\n".join(blocks)
+
+    def html(self, images):
+        """Return the section as HTML.
+
+        Parameters
+        ----------
+        images : dict of str to bytes
+            PNG files by the pictures' names; a picture without one is its sentence alone.
+        """
+        blocks = [f"<h2>{html.escape(self.title)}</h2>"]
+        for part in self.parts:
+            if isinstance(part, Table):
+                blocks.append(part.html())
+            elif isinstance(part, Picture) and part.name in images:
+                source = base64.b64encode(images[part.name]).decode("ascii")
+                words = html.escape(part.sentence)
+                blocks.append(
+                    f'<figure><img alt="{words}" src="data:image/png;base64,{source}"><figcaption>{words}</figcaption></figure>'
+                )
+            else:
+                blocks.append(f"<p>{html.escape(part.sentence if isinstance(part, Picture) else part)}</p>")
+        return "\n".join(blocks)
+
+    def pictures(self):
+        """Return the section's pictures."""
+        return [part for part in self.parts if isinstance(part, Picture)]
+
+
+def page(title, sections, images):
+    """Return a whole HTML page that needs no other file.
+
+    Parameters
+    ----------
+    title : str
+    sections : list of Section
+    images : dict of str to bytes
+        See :meth:`Section.html`.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from fastconv.reproduce.report import Section, page
+    >>> "<p>Is 1 &lt; 2?</p>" in page("A study", [Section("Question", ["Is 1 < 2?"])], {})
+    True
+    """
+    body = "\n".join(section.html(images) for section in sections)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
+        f"<body>\n<h1>{html.escape(title)}</h1>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def check_folder(folder, study, force=False):
+    """Raise an error unless a study's report may be written to a folder; nothing is changed.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Absent, empty, or with an earlier report of the same study.
+    study : str
+    force : bool
+        Allow a folder with other files.
+
+    Raises
+    ------
+    DataError
+        If the folder holds something else, or is a file.
+    """
+    folder = os.fspath(folder)
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise DataError(f"{folder}: a file, expected a folder for the report")
+    if not force and os.path.isdir(folder) and os.listdir(folder) and _study_in(folder) != study:
+        raise DataError(
+            f"{folder}: not empty, and holds no earlier report of the study {study!r}; choose another folder or force"
+        )
+
+
+def _study_in(folder):
+    try:
+        with open(os.path.join(folder, RESULTS), encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return None
+    return found.get("study") if isinstance(found, dict) else None
+
+
+def write_atomically(path, content):
+    """Write a file under a temporary name in the same folder, then move it into place.
+
+    Parameters
+    ----------
+    path : str or path-like
+    content : str or bytes
+        A str is written as UTF-8.
+    """
+    path = os.fspath(path)
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), prefix=".fastconv-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def png(figure):
+    """Return a matplotlib Figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()
+
+
+def write(folder, title, sections, results, names, echo=print):
+    """Write a study's report: ``results.json``, a PNG file for each picture, and ``report.html``.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Made if it is not there; see :func:`check_folder`.
+    title : str
+    sections : list of Section
+    results : dict
+        Of JSON's types; ``results["study"]`` names the study.
+    names : iterable of str
+        Of all pictures that the study has. Those of an earlier report that this one does not draw are removed.
+    echo : callable
+        Is told where the report is, and if matplotlib is missing.
+
+    Returns
+    -------
+    list of str
+        The paths of the files.
+    """
+    folder = os.fspath(folder)
+    os.makedirs(folder, exist_ok=True)
+    images = {}
+    try:
+        from fastconv import plots
+    except ImportError as error:
+        echo(f"The report has no figures: {error}")
+    else:
+        images = {part.name: png(part.draw(plots)) for section in sections for part in section.pictures()}
+    for name in set(names) - set(images):
+        path = os.path.join(folder, f"{name}.png")
+        if os.path.exists(path):
+            os.unlink(path)
+    files = {RESULTS: json.dumps(results, indent=1, allow_nan=False) + "\n"}
+    files |= {f"{name}.png": image for name, image in images.items()}
+    files[PAGE] = page(title, sections, images)
+    for name, content in files.items():
+        write_atomically(os.path.join(folder, name), content)
+    echo(f"Report: {os.path.join(folder, PAGE)}")
+    return [os.path.join(folder, name) for name in files]
