@@ -19,7 +19,7 @@ BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, YELLOW = (
 )  # fmt: skip
 COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, YELLOW)
 GREY = "#6b6b6b"
-WIDTH = 7.0
+WIDTH = 6.2
 """Inches."""
 
 
@@ -84,7 +84,7 @@ def loss_curves(histories):
     >>> len(plots.loss_curves({"plain": [record]}).axes)
     2
     """
-    figure = Figure(figsize=(WIDTH, 6.4), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 6.0), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
     handles = []
     for (label, history), colour in zip(histories.items(), COLOURS, strict=False):
@@ -134,18 +134,19 @@ def accuracy_by_class(class_names, shares, title):
     figure = Figure(figsize=(WIDTH, 1.6 + 0.3 * k), layout="constrained")
     axes = figure.add_subplot()
     places = np.arange(k)
-    for (label, values), colour, marker in zip(shares.items(), COLOURS, "osD^v", strict=False):
+    shifts = np.linspace(-0.2, 0.2, len(shares)) if len(shares) > 1 else [0.0]
+    for (label, values), shift, colour, marker in zip(shares.items(), shifts, COLOURS, "osD^v", strict=False):
         numbers = np.array([np.nan if value is None else 100 * value for value in values])
-        axes.scatter(
-            numbers, places, color=colour, marker=marker, s=42, alpha=0.85, label=label, zorder=3, clip_on=False
-        )
+        axes.scatter(numbers, places + shift, color=colour, marker=marker, s=32, label=label, zorder=3, clip_on=False)
+    for place in places[:-1]:
+        axes.axhline(place + 0.5, color=GREY, linewidth=0.5, alpha=0.4)
     axes.set_yticks(places, class_names)
     axes.set_ylim(k - 0.4, -0.6)
     axes.set_xlim(0, 100)
     axes.set_xlabel("share (%)")
     axes.set_title(title)
-    axes.grid(alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    axes.grid(axis="x", alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     return figure
 
 

@@ -448,7 +448,11 @@ def test_predictions_do_not_depend_on_the_batch(dtype, bias):
     net = convnet(dtype, bias=bias)
     x = random_codes(rng, 600, 9, 5)
     whole = {call: getattr(net, call)(x) for call in ("forward", "predict_proba", "predict")}
-    parts = [np.arange(i, i + 1) for i in range(40)] + [rng.permutation(600), rng.integers(0, 600, 300), np.arange(7, 599)]
+    parts = [np.arange(i, i + 1) for i in range(40)] + [
+        rng.permutation(600),
+        rng.integers(0, 600, 300),
+        np.arange(7, 599),
+    ]
     for call, expected in whole.items():
         for rows in parts:
             assert getattr(net, call)(x[rows]).tobytes() == expected[rows].tobytes(), call
@@ -487,9 +491,13 @@ def test_evaluate_gives_loss_and_accuracy():
 
 def every_call(net, x, y, weight):
     loss, gradients = net.loss_and_gradients(x, y, sample_weight=weight)
-    return [net.forward(x), net.predict_proba(x), net.predict(x), loss, net.evaluate(x, y, sample_weight=weight)] + list(
-        gradients.values()
-    )
+    return [
+        net.forward(x),
+        net.predict_proba(x),
+        net.predict(x),
+        loss,
+        net.evaluate(x, y, sample_weight=weight),
+    ] + list(gradients.values())
 
 
 @pytest.mark.parametrize("codes", [True, False])

@@ -472,7 +472,9 @@ def change_type(network, layer, name):
     network["layers"][layer]["type"] = name
 
 
-@pytest.mark.parametrize("name", ["Conv9D", "Layer", "Sequential", "OneHotInput", "__class__", "", None, [], 3], ids=repr)
+@pytest.mark.parametrize(
+    "name", ["Conv9D", "Layer", "Sequential", "OneHotInput", "__class__", "", None, [], 3], ids=repr
+)
 def test_unknown_layer_types_are_refused(content, scratch, name):
     refused(content, scratch, lambda h, network, d: change_type(network, 2, name), "description is damaged")
 
@@ -516,7 +518,7 @@ def test_a_description_that_is_damaged_or_does_not_fit_the_arrays_is_refused(con
     refused(content, scratch, damage, "description")
 
 
-@pytest.mark.parametrize("units", [10**6, 10**10, 10**16, 10**30, 2**63 - 1, 2**62])
+@pytest.mark.parametrize("units", [10**6, 10**16, 10**30])
 @pytest.mark.parametrize("where", ["units", "filters", "depth", "length"])
 def test_a_description_of_a_huge_network_is_refused_before_anything_of_its_size_is_allocated(
     content, scratch, monkeypatch, units, where

@@ -80,8 +80,8 @@ cdef inline void forward(
         for i in range(n):  # without a bias, nothing comes of nothing
             active_y[i] = ty.length if op.b >= 0 or op.kind == DENSE else min(active_x[i], ty.length)
         if op.kind == ONEHOT_CONV1D:
-            onehot_conv1d_forward(n, tx.length, op.width, tx.channels, ty.channels, work.codes, active_y,
-                                  packed + op.w, b, op.relu, ty.sample, values + ty.y)
+            onehot_conv1d_forward(n, tx.length, op.width, tx.channels, ty.channels, work.codes, active_x,
+                                  active_y, packed + op.w, b, op.relu, ty.sample, values + ty.y)
         elif op.kind == CONV1D:
             conv1d_forward(n, tx.length, tx.channels, op.width, ty.channels, tx.sample, values + tx.y, active_x,
                            active_y,                           packed + op.w, b, op.relu, ty.sample, values + ty.y)
@@ -127,8 +127,8 @@ cdef inline void backward(
             conv1d_backward_w(n, tx.channels, op.width, ty.channels, tx.sample, x, active_x, active_y, ty.sample,
                               dy, work.counts, gradients + op.w)
             if op.wt >= 0:
-                conv1d_backward_x(n, tx.channels, op.width, ty.channels, ty.sample, dy, active_y, active_x,
-                                  packed + op.wt,                                  mask, tx.sample, dx)
+                conv1d_backward_x(n, tx.channels, op.width, ty.channels, ty.sample, dy, active_x, packed + op.wt,
+                                                                   mask, tx.sample, dx)
         elif op.kind == DENSE:
             dense_backward_w(n, tx.length, tx.channels, ty.channels, active_x, tx.sample, x, ty.sample,
                              dy, gradients + op.w)

@@ -1,5 +1,6 @@
 # 1-D convolution of channels-last sequences: a matrix product whose rows, the windows, overlap in memory.
 
+from libc.stdint cimport int16_t
 from libc.string cimport memset
 
 from fastconv.kernels.real cimport padded, real
@@ -26,12 +27,12 @@ cdef inline void conv1d_forward(
     p.cols, p.segments, p.depth, p.depths, p.reach = filters, width, channels, NULL, NULL
     p.a_row, p.a_segment, p.a_step = x_row, x_row, 1
     p.b_segment, p.b_row, p.c_row, p.relu = channels * y_row, y_row, y_row, relu
-    s.taps, s.channels, s.x_row, s.cols, s.lag, s.c_row = width, channels, x_row, filters, width - 1, y_row
+    s.taps, s.channels, s.x_row, s.cols, s.c_row = width, channels, x_row, filters, y_row
     s.w_tap, s.w_row, s.relu = -channels * y_row, y_row, relu
     for i in range(n):
         if slides(width, channels):
             s.positions, s.outputs = active_x[i], active[i]
-            slide(&s, x + i * x_sample, w + (width - 1) * channels * y_row, b, none, y + i * y_sample)
+            slide(&s, <const int16_t *> NULL, x + i * x_sample, w + (width - 1) * channels * y_row, b, none, y + i * y_sample)
         else:
             p.rows = active[i]
             multiply(&p, x + i * x_sample, w, b, none, y + i * y_sample)
@@ -42,32 +43,35 @@ cdef inline void conv1d_backward_x(
     Py_ssize_t n, Py_ssize_t channels, Py_ssize_t width, Py_ssize_t filters,
     Py_ssize_t y_sample,
     const real *dy,            # (n, positions, padded filters), between margins of width - 1 zero rows
-    const Py_ssize_t *active_y,  # (n,) positions of dy that can differ from zero
     const Py_ssize_t *active,  # (n,) positions of dx to compute
     const real *wt,            # (width, filters, padded channels): w, each w[k] transposed
     const real *mask,          # laid out as dx, or NULL: dx = 0 where mask <= 0
     Py_ssize_t x_sample,
     real *dx,                  # OUT (n, length, padded channels)
 ) noexcept nogil:
-    """dx[i, q, c] = sum_{k, f} dy[i, q - k, f] w[k, c, f], the last k first: the assignment's M_F^T g."""
-    cdef Py_ssize_t i
+    """dx[i, q, c] = sum_{k, f} dy[i, q - k, f] w[k, c, f]: the assignment's M_F^T g.
+
+    The window slides backwards, from the last position to the first.
+    """
+    cdef Py_ssize_t i, last
     cdef Py_ssize_t x_row = padded(channels, sizeof(real)), y_row = padded(filters, sizeof(real))
     cdef const real *none = NULL
     cdef fc_product p
     cdef fc_window s
     p.cols, p.segments, p.depth, p.depths, p.reach = channels, width, filters, NULL, NULL
-    p.a_row, p.a_segment, p.a_step = y_row, y_row, 1
-    p.b_segment, p.b_row, p.c_row, p.relu = -filters * x_row, x_row, x_row, 0
-    s.taps, s.channels, s.x_row, s.cols, s.lag, s.c_row = width, filters, y_row, channels, 0, x_row
-    s.w_tap, s.w_row, s.relu = filters * x_row, x_row, 0
+    p.a_row, p.a_segment, p.a_step = y_row, -y_row, 1
+    p.b_segment, p.b_row, p.c_row, p.relu = filters * x_row, x_row, x_row, 0
+    s.taps, s.channels, s.x_row, s.cols, s.c_row = width, filters, -y_row, channels, -x_row
+    s.w_tap, s.w_row, s.relu = -filters * x_row, x_row, 0
     for i in range(n):
         if slides(width, filters):
-            s.positions, s.outputs = active_y[i], active[i]
-            slide(&s, dy + i * y_sample, wt, none, mask + i * x_sample if mask != NULL else mask, dx + i * x_sample)
+            last = active[i] - 1  # a position of dy that is in the margin, if it is not active
+            s.positions = s.outputs = active[i]
+            slide(&s, <const int16_t *> NULL, dy + i * y_sample + last * y_row, wt + (width - 1) * filters * x_row, none,
+                  mask + i * x_sample + last * x_row if mask != NULL else mask, dx + i * x_sample + last * x_row)
         else:
             p.rows = active[i]
-            multiply(&p, dy + i * y_sample - (width - 1) * y_row, wt + (width - 1) * filters * x_row, none,
-                     mask + i * x_sample if mask != NULL else mask, dx + i * x_sample)
+            multiply(&p, dy + i * y_sample, wt, none, mask + i * x_sample if mask != NULL else mask, dx + i * x_sample)
 
 
 cdef inline void conv1d_backward_w(

@@ -1,19 +1,19 @@
 # Between the flat, unpadded vectors that users see and the padded rows that the kernels work on.
 
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from fastconv.kernels.real cimport padded, real
+from fastconv.kernels.tile cimport transpose_rows
 
 
 cdef inline void pack_rows(
     Py_ssize_t rows, Py_ssize_t cols, const real *a,
     real *packed,  # OUT (rows, padded cols)
 ) noexcept nogil:
-    """packed[i, j] = a[i, j], and 0 for j >= cols."""
+    """packed[i, j] = a[i, j]; the padding is zero from the start and stays so."""
     cdef Py_ssize_t i, row = padded(cols, sizeof(real))
     for i in range(rows):
         memcpy(packed + i * row, a + i * cols, cols * sizeof(real))
-        memset(packed + i * row + cols, 0, (row - cols) * sizeof(real))
 
 
 cdef inline void unpack_rows(
@@ -30,13 +30,8 @@ cdef inline void pack_transposed(
     Py_ssize_t rows, Py_ssize_t cols, const real *packed,
     real *t,  # OUT (cols, padded rows)
 ) noexcept nogil:
-    """t[j, i] = packed[i, j], and 0 for i >= rows."""
-    cdef Py_ssize_t i, j
-    cdef Py_ssize_t row = padded(cols, sizeof(real)), t_row = padded(rows, sizeof(real))
-    for j in range(cols):
-        for i in range(rows):
-            t[j * t_row + i] = packed[i * row + j]
-        memset(t + j * t_row + rows, 0, (t_row - rows) * sizeof(real))
+    """t[j, i] = packed[i, j], and 0 for i >= rows up to a multiple of 16 bytes."""
+    transpose_rows(rows, cols, padded(cols, sizeof(real)), padded(rows, sizeof(real)), packed, t)
 
 
 cdef inline void sum_rows(

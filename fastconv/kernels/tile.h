@@ -13,7 +13,7 @@
  * A window of `taps` output positions stays in registers and slides over the input; each input that is not zero is
  * multiplied with its weights for all positions of the window:
  *
- *     C[i + j - lag, :] += x[i, c] * W[j*w_tap + c*w_row + :]    for i < positions, c < channels, j < taps
+ *     C[i - taps + 1 + j, :] += x[i, c] * W[j*w_tap + c*w_row + :]    for i < positions, c < channels, j < taps
  *
  * Each element of C is again one chain, in the order of (i, c), and equals that of fc_multiply in every bit.
  *
@@ -62,6 +62,20 @@
 #endif
 #endif
 
+#define FC_SHUFFLE __builtin_shufflevector
+#define FC_TRANSPOSE_float(b)                                                                         \
+    do {                                                                                              \
+        const quad p = FC_SHUFFLE(b[0], b[1], 0, 4, 1, 5), q = FC_SHUFFLE(b[2], b[3], 0, 4, 1, 5);    \
+        const quad r = FC_SHUFFLE(b[0], b[1], 2, 6, 3, 7), s = FC_SHUFFLE(b[2], b[3], 2, 6, 3, 7);    \
+        b[0] = FC_SHUFFLE(p, q, 0, 1, 4, 5), b[1] = FC_SHUFFLE(p, q, 2, 3, 6, 7);                     \
+        b[2] = FC_SHUFFLE(r, s, 0, 1, 4, 5), b[3] = FC_SHUFFLE(r, s, 2, 3, 6, 7);                     \
+    } while (0)
+#define FC_TRANSPOSE_double(b)                                                                        \
+    do {                                                                                              \
+        const quad p = FC_SHUFFLE(b[0], b[1], 0, 2), q = FC_SHUFFLE(b[0], b[1], 1, 3);                \
+        b[0] = p, b[1] = q;                                                                           \
+    } while (0)
+
 typedef struct {
     ptrdiff_t rows, cols;      /* of C */
     ptrdiff_t segments, depth; /* the sum: segments x depth terms */
@@ -76,7 +90,7 @@ typedef struct {
 typedef struct {
     ptrdiff_t taps; /* 1 to FC_TAPS */
     ptrdiff_t positions, channels, x_row;
-    ptrdiff_t outputs, cols, lag, c_row;
+    ptrdiff_t outputs, cols, c_row;
     ptrdiff_t w_tap, w_row;
     int relu;
 } fc_window;
@@ -88,23 +102,27 @@ typedef struct {
 #define FC_NAME(name) name##_float
 #define FC_FMA FC_FMA_float
 #define FC_NONZERO FC_NONZERO_float
+#define FC_TRANSPOSE FC_TRANSPOSE_float
 #include "tile_template.h"
 #undef FC_REAL
 #undef FC_BITS
 #undef FC_NAME
 #undef FC_FMA
 #undef FC_NONZERO
+#undef FC_TRANSPOSE
 
 #define FC_REAL double
 #define FC_BITS int64_t
 #define FC_NAME(name) name##_double
 #define FC_FMA FC_FMA_double
 #define FC_NONZERO FC_NONZERO_double
+#define FC_TRANSPOSE FC_TRANSPOSE_double
 #include "tile_template.h"
 #undef FC_REAL
 #undef FC_BITS
 #undef FC_NAME
 #undef FC_FMA
 #undef FC_NONZERO
+#undef FC_TRANSPOSE
 
 #endif

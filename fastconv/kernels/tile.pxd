@@ -1,5 +1,7 @@
 # The register tile of tile.h, for either element type.
 
+from libc.stdint cimport int16_t
+
 from fastconv.kernels.real cimport real
 
 cdef extern from "tile.h" nogil:
@@ -16,16 +18,21 @@ cdef extern from "tile.h" nogil:
     ctypedef struct fc_window:
         Py_ssize_t taps
         Py_ssize_t positions, channels, x_row
-        Py_ssize_t outputs, cols, lag, c_row
+        Py_ssize_t outputs, cols, c_row
         Py_ssize_t w_tap, w_row
         int relu
 
     const Py_ssize_t FC_TAPS
     const char *FC_LEVEL
-    void fc_slide_float(const fc_window *, const float *, const float *, const float *, const float *, float *)
-    void fc_slide_double(const fc_window *, const double *, const double *, const double *, const double *, double *)
+    void fc_slide_float(
+        const fc_window *, const int16_t *, const float *, const float *, const float *, const float *, float *)
+    void fc_slide_double(
+        const fc_window *, const int16_t *, const double *, const double *, const double *, const double *, double *)
     void fc_multiply_float(const fc_product *, const float *, const float *, const float *, const float *, float *)
     void fc_multiply_double(const fc_product *, const double *, const double *, const double *, const double *, double *)
+
+    void fc_transpose_float(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float *, float *)
+    void fc_transpose_double(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double *, double *)
 
 
 cdef inline void multiply(
@@ -43,19 +50,31 @@ cdef inline void multiply(
 
 
 cdef inline void slide(
-    const fc_window *p, const real *x, const real *w, const real *bias, const real *mask,
+    const fc_window *p, const int16_t *codes, const real *x, const real *w, const real *bias, const real *mask,
     real *c,  # OUT
 ) noexcept nogil:
-    """c[i + j - lag, f] = bias[f] + sum_{i, channel} x[i, channel] w[j*w_tap + channel*w_row + f], zeros of x skipped
+    """c[i - taps + 1 + j, f] = bias[f] + sum_{i, channel} x[i, channel] w[j*w_tap + channel*w_row + f], zeros skipped,
 
+    where x, if it is NULL, is the one-hot form of codes;
     then max(0, c) where p.relu is set, then 0 where mask (laid out as c) is not positive.
     """
     if real is float:
-        fc_slide_float(p, x, w, bias, mask, c)
+        fc_slide_float(p, codes, x, w, bias, mask, c)
     else:
-        fc_slide_double(p, x, w, bias, mask, c)
+        fc_slide_double(p, codes, x, w, bias, mask, c)
 
 
 cdef inline bint slides(Py_ssize_t width, Py_ssize_t channels) noexcept nogil:
     """Whether a convolution's weights, two vectors of filters at a time, fit in the first-level cache."""
     return width <= FC_TAPS and width * channels * 128 <= 24576
+
+
+cdef inline void transpose_rows(
+    Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t a_row, Py_ssize_t t_row, const real *a,
+    real *t,  # OUT
+) noexcept nogil:
+    """t[j*t_row + i] = a[i*a_row + j], for padded rows."""
+    if real is float:
+        fc_transpose_float(rows, cols, a_row, t_row, a, t)
+    else:
+        fc_transpose_double(rows, cols, a_row, t_row, a, t)

@@ -94,10 +94,46 @@ static void FC_NAME(fc_multiply)(const fc_product *p, const FC_REAL *a, const FC
     }
 }
 
-/* taps and vecs are constants at every call. */
+/* One input of fc_slide: acc[j] += a * w[j]. */
+static inline __attribute__((always_inline)) void FC_NAME(fc_slide_input)(
+    const int taps, const int vecs, const FC_NAME(fc_vec) a, const FC_REAL *w, ptrdiff_t w_tap,
+    FC_NAME(fc_vec) acc[][2] /* IN and OUT */)
+{
+    typedef FC_NAME(fc_vec) vec;
+#pragma GCC unroll 8
+    for (int j = 0; j < taps; j++, w += w_tap)
+#pragma GCC unroll 2
+        for (int v = 0; v < vecs; v++)
+            acc[j][v] = FC_FMA(a, *(const vec *)(w + v * FC_LANES), acc[j][v]);
+}
+
+/* One position of fc_slide: the channels of x that are not zero, or the one that is coded. */
+static inline __attribute__((always_inline)) void FC_NAME(fc_slide_position)(
+    const int taps, const int vecs, const fc_window *p, const int16_t *code, const FC_REAL *x, const FC_REAL *w,
+    FC_NAME(fc_vec) acc[][2] /* IN and OUT */)
+{
+    typedef FC_NAME(fc_vec) vec;
+    const vec zero = {0};
+    if (code) {
+        if (*code >= 0)
+            FC_NAME(fc_slide_input)(taps, vecs, zero + 1, w + *code * p->w_row, p->w_tap, acc);
+        return;
+    }
+    for (ptrdiff_t block = 0; block < p->channels; block += 64) {
+        uint64_t nonzero = 0;
+        for (ptrdiff_t q = 0; q < 64 && block + q < p->channels; q += FC_LANES)
+            nonzero |= (uint64_t)FC_NONZERO(*(const vec *)(x + block + q)) << q;
+        for (; nonzero; nonzero &= nonzero - 1) {
+            const ptrdiff_t channel = block + __builtin_ctzll(nonzero);
+            FC_NAME(fc_slide_input)(taps, vecs, x[channel] - zero, w + channel * p->w_row, p->w_tap, acc);
+        }
+    }
+}
+
+/* taps and vecs are constants at every call. The input is x, or codes: one channel a position, -1 for none. */
 static inline __attribute__((always_inline)) void FC_NAME(fc_slide_tile)(
-    const int taps, const int vecs, const fc_window *p, const FC_REAL *x, const FC_REAL *w, const FC_REAL *bias,
-    const FC_REAL *mask, FC_REAL *c /* OUT */)
+    const int taps, const int vecs, const fc_window *p, const int16_t *codes, const FC_REAL *x, const FC_REAL *w,
+    const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT */)
 {
     typedef FC_NAME(fc_vec) vec;
     const vec zero = {0};
@@ -111,27 +147,18 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_tile)(
         for (int v = 0; v < vecs; v++)
             acc[j][v] = start[v];
 
-    for (ptrdiff_t i = 0; i < p->outputs + p->lag; i++) {
-        const FC_REAL *xi = x + i * p->x_row;
-        for (ptrdiff_t first = 0; i < p->positions && first < p->channels; first += 64) {
-            uint64_t nonzero = 0;
-            for (ptrdiff_t q = 0; q < 64 && first + q < p->channels; q += FC_LANES)
-                nonzero |= (uint64_t)FC_NONZERO(*(const vec *)(xi + first + q)) << q;
-            for (; nonzero; nonzero &= nonzero - 1) {
-                const ptrdiff_t channel = first + __builtin_ctzll(nonzero);
-                const vec a = xi[channel] - zero;
-                const FC_REAL *wj = w + channel * p->w_row;
+    /* the window enters: position i reaches the outputs 0..i, the taps from taps - 1 - i */
 #pragma GCC unroll 8
-                for (int j = 0; j < taps; j++, wj += p->w_tap)
-#pragma GCC unroll 2
-                    for (int v = 0; v < vecs; v++)
-                        acc[j][v] = FC_FMA(a, *(const vec *)(wj + v * FC_LANES), acc[j][v]);
-            }
+    for (int i = 0; i < taps - 1; i++)
+        if (i < p->positions) {
+            FC_NAME(fc_slide_position)(i + 1, vecs, p, codes ? codes + i : NULL, x + i * p->x_row,
+                                       w + (taps - 1 - i) * p->w_tap, acc);
         }
-        if (i >= p->lag) {
-            const ptrdiff_t at = (i - p->lag) * p->c_row;
-            FC_NAME(fc_finish)(vecs, acc[0], p->relu, mask ? mask + at : NULL, c + at);
-        }
+    for (ptrdiff_t i = taps - 1; i < p->outputs + taps - 1; i++) {
+        if (i < p->positions)
+            FC_NAME(fc_slide_position)(taps, vecs, p, codes ? codes + i : NULL, x + i * p->x_row, w, acc);
+        const ptrdiff_t at = (i - taps + 1) * p->c_row;
+        FC_NAME(fc_finish)(vecs, acc[0], p->relu, mask ? mask + at : NULL, c + at);
 #pragma GCC unroll 8
         for (int j = 0; j < taps; j++)
 #pragma GCC unroll 2
@@ -140,24 +167,47 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_tile)(
     }
 }
 
-static void FC_NAME(fc_slide)(const fc_window *p, const FC_REAL *x, const FC_REAL *w, const FC_REAL *bias,
-                              const FC_REAL *mask, FC_REAL *c /* OUT */)
+static void FC_NAME(fc_slide)(const fc_window *p, const int16_t *codes, const FC_REAL *x,
+                              const FC_REAL *w, const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT */)
 {
     for (ptrdiff_t j = 0, vecs; j < p->cols; j += vecs * FC_LANES) {
         vecs = p->cols - j > FC_LANES && p->taps <= FC_SLIDE_WIDE ? 2 : 1;
         const FC_REAL *bj = bias ? bias + j : NULL, *mj = mask ? mask + j : NULL;
-#define FC_CASE(T)                                                            \
-    case T:                                                                   \
-        if (vecs == 2 && T <= FC_SLIDE_WIDE)                                  \
-            FC_NAME(fc_slide_tile)(T, 2, p, x, w + j, bj, mj, c + j);         \
-        else                                                                  \
-            FC_NAME(fc_slide_tile)(T, 1, p, x, w + j, bj, mj, c + j);         \
+#define FC_SLIDE(T, V, CODES, X) FC_NAME(fc_slide_tile)(T, V, p, CODES, X, w + j, bj, mj, c + j)
+#define FC_CASE(T)                                           \
+    case T:                                                  \
+        if (codes && vecs == 2 && T <= FC_SLIDE_WIDE)        \
+            FC_SLIDE(T, 2, codes, NULL);                     \
+        else if (codes)                                      \
+            FC_SLIDE(T, 1, codes, NULL);                     \
+        else if (vecs == 2 && T <= FC_SLIDE_WIDE)            \
+            FC_SLIDE(T, 2, NULL, x);                         \
+        else                                                 \
+            FC_SLIDE(T, 1, NULL, x);                         \
         break;
         switch (p->taps) {
             FC_CASE(1) FC_CASE(2) FC_CASE(3) FC_CASE(4) FC_CASE(5) FC_CASE(6) FC_CASE(7) FC_CASE(8)
         }
 #undef FC_CASE
+#undef FC_SLIDE
     }
+}
+
+/* t[j, i] = a[i, j], in square blocks of 16-byte rows, 0 beyond the last row of a: rows are padded in both. */
+static void FC_NAME(fc_transpose)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t a_row, ptrdiff_t t_row, const FC_REAL *a,
+                                  FC_REAL *t /* OUT */)
+{
+    typedef FC_REAL quad __attribute__((vector_size(16), aligned(sizeof(FC_REAL)), may_alias));
+    const ptrdiff_t step = 16 / sizeof(FC_REAL);
+    for (ptrdiff_t i = 0; i < rows; i += step)
+        for (ptrdiff_t j = 0; j < cols; j += step) {
+            quad block[4];
+            for (int r = 0; r < step; r++)
+                block[r] = i + r < rows ? *(const quad *)(a + (i + r) * a_row + j) : (quad){0};
+            FC_TRANSPOSE(block);
+            for (int r = 0; r < step && j + r < cols; r++)
+                *(quad *)(t + (j + r) * t_row + i) = block[r];
+        }
 }
 
 #undef FC_LANES

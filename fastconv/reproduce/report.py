@@ -29,7 +29,9 @@ caption { text-align: left; font-weight: 600; padding-bottom: .4rem; }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
 thead th { border-bottom: 2px solid #555; } .left { text-align: left; font-weight: normal; }
 thead .left { font-weight: bold; }
-figure { margin: 1.5rem 0; } img { width: 100%; max-width: 46rem; height: auto; } figcaption { color: #444; }
+figure { margin: 1.5rem 0; } img { width: 100%; min-width: 30rem; max-width: 44rem; height: auto; }
+figcaption { color: #444; }
+@media (max-width: 40rem) { th, td { padding: .25rem .4rem; } .left { white-space: normal; } }
 """
 
 
@@ -79,15 +81,13 @@ class Table:
         """Return the table as HTML that scrolls sideways where the page is too narrow."""
 
         def line(cells, tag):
-            return "<tr>" + "".join(
-                f'<{tag} class="left">{html.escape(cell)}</{tag}>' if c < self.left else f"<{tag}>{html.escape(cell)}</{tag}>"
-                for c, cell in enumerate(cells)
-            ) + "</tr>"  # fmt: skip
+            kinds = [' class="left"' if c < self.left else "" for c in range(len(cells))]
+            return "".join(f"<{tag}{kind}>{html.escape(cell)}</{tag}>" for cell, kind in zip(cells, kinds, strict=True))
 
-        body = "\n".join(line(row, "td") for row in self.rows)
+        body = "\n".join(f"<tr>{line(row, 'td')}</tr>" for row in self.rows)
         return (
-            f'<div class="scroll"><table><caption>{html.escape(self.title)}</caption>\n<thead>{line(self.head, "th")}</thead>\n'
-            f"<tbody>\n{body}\n</tbody></table></div>"
+            f'<div class="scroll"><table><caption>{html.escape(self.title)}</caption>\n'
+            f"<thead><tr>{line(self.head, 'th')}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
         )
 
 
@@ -150,7 +150,8 @@ class Section:
                 source = base64.b64encode(images[part.name]).decode("ascii")
                 words = html.escape(part.sentence)
                 blocks.append(
-                    f'<figure><img alt="{words}" src="data:image/png;base64,{source}"><figcaption>{words}</figcaption></figure>'
+                    f'<figure><div class="scroll"><img alt="{words}" src="data:image/png;base64,{source}"></div>\n'
+                    f"<figcaption>{words}</figcaption></figure>"
                 )
             else:
                 blocks.append(f"<p>{html.escape(part.sentence if isinstance(part, Picture) else part)}</p>")
