@@ -231,7 +231,7 @@ def test_a_batch_size_is_a_positive_integer(batch_size):
 
 @pytest.mark.parametrize("sampling", ["oversample", None, "", True, 3], ids=repr)
 def test_the_sampling_is_a_known_one(sampling):
-    with pytest.raises(RangeError, match="Trainer: sampling is .*shuffle.*undersample.*, got"):
+    with pytest.raises(RangeError, match=r"Trainer: sampling is .*shuffle.*undersample.*, got"):
         fc.Trainer(vector_network(), sampling=sampling)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 import fastconv as fc
 from fastconv.errors import RangeError
-from fastconv.gradient_check import relative_error
+from fastconv.gradient_check import check_gradients, relative_error
 
 RNG = np.random.default_rng(0)
 CODES = RNG.integers(0, 5, (4, 8)).astype(np.int16)
@@ -42,6 +42,22 @@ def test_a_network_with_relu_passes_away_from_the_kinks():
     net = network(layers, fc.OneHotInput(8, 5))
     net.params["0.b"][...] = net.params["2.b"][...] = 0.1
     assert max(fc.gradcheck(net, CODES, LABELS).values()) <= 1e-6
+
+
+def test_kinks_are_met_with_smaller_steps_and_no_entry_is_left_out():
+    layers = [fc.OneHotConv1D(4, 3), fc.ReLU(), fc.Conv1D(3, 2), fc.ReLU(), fc.Flatten(), fc.Dense(3)]
+    net = network(layers, fc.OneHotInput(8, 5))
+    rng = np.random.default_rng(1)
+    x, y = rng.integers(-1, 5, (100, 8)).astype(np.int16), rng.integers(0, 3, 100)
+    checked = check_gradients(net, x, y, step=1e-3)
+    assert {name: found.entries for name, found in checked.items()} == {name: a.size for name, a in net.params.items()}
+    # 0.b and 2.b start at zero and a name of unknown characters stands on the kink itself: look at the weights
+    for name in ("0.w", "2.w"):
+        found = checked[name]
+        assert found.repeated > 0 and found.unresolved == 0, name
+        assert found.error < 0.1 * found.plain_error, name
+    assert checked["5.w"].repeated == 0
+    assert fc.gradcheck(net, x, y, step=1e-3) == {name: found.error for name, found in checked.items()}
 
 
 @smooth

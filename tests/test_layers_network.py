@@ -308,7 +308,7 @@ def test_an_alphabet_s_size_fits_int16():
 
 
 def twin(net, x, y=None, weight=None):
-    """Return what the readable twin makes of a network: logits, and with labels the loss and the gradients, in float64."""
+    """Return what the twin makes of a network in float64: the logits, and with labels the loss and the gradients."""
     params = {name: array.astype(np.float64) for name, array in net.params.items()}
     values = [np.asarray(x) if net.input.codes else np.asarray(x, np.float64)]
     for i, layer in enumerate(net.layers):
@@ -491,13 +491,8 @@ def test_evaluate_gives_loss_and_accuracy():
 
 def every_call(net, x, y, weight):
     loss, gradients = net.loss_and_gradients(x, y, sample_weight=weight)
-    return [
-        net.forward(x),
-        net.predict_proba(x),
-        net.predict(x),
-        loss,
-        net.evaluate(x, y, sample_weight=weight),
-    ] + list(gradients.values())
+    evaluated = net.evaluate(x, y, sample_weight=weight)
+    return [net.forward(x), net.predict_proba(x), net.predict(x), loss, evaluated, *gradients.values()]
 
 
 @pytest.mark.parametrize("codes", [True, False])

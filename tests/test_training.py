@@ -449,7 +449,7 @@ def test_a_diverging_training_names_the_update_and_keeps_what_was_before():
         return 0.01 if update < 10 else 1e18
 
     trainer = fc.Trainer(convnet(), optimizer=fc.SGD(rate, momentum=0.9), batch_size=32)
-    with pytest.raises(NonFiniteLossError, match="fit: the loss is (nan|inf) at update ") as error:
+    with pytest.raises(NonFiniteLossError, match=r"fit: the loss is (nan|inf) at update ") as error:
         trainer.fit(x, y, updates=50)
     assert 10 < trainer.updates < 50
     assert f"at update {trainer.updates + 1};" in str(error.value)

@@ -126,7 +126,7 @@ class Worker:
         environment = peers.subprocess_environment(threads)
         environment["OPENBLAS_NUM_THREADS"] = str(threads)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "fastconv.bench.worker", name, str(threads), path],
+            [sys.executable, "-P", "-m", "fastconv.bench.worker", name, str(threads), path],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
         )  # fmt: skip
         self.unavailable = self._ask().get("unavailable")

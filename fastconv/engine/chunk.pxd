@@ -21,11 +21,11 @@ ctypedef struct Workspace:
     Py_ssize_t *counts      # (max(chunk, length) + 2,): to count and to sort in
 
 
-cdef inline Py_ssize_t reach(const Plan *plan, const int16_t *codes) noexcept nogil:
+cdef inline Py_ssize_t reach(Py_ssize_t length, const int16_t *codes) noexcept nogil:
     """Positions of a row of codes up to its last character."""
-    cdef Py_ssize_t end = plan.tensors.length
-    while end > 0 and codes[end - 1] < 0:
-        end -= 1
+    cdef Py_ssize_t p, end = 0
+    for p in range(length):
+        end = p + 1 if codes[p] >= 0 else end
     return end
 
 
@@ -39,25 +39,28 @@ cdef inline void gather(
     the first ones; work.rows says which row a sample is.
     """
     cdef Py_ssize_t i, at, slot, end, length = plan.tensors.length, channels = plan.tensors.channels
-    cdef Py_ssize_t *starts = work.counts
-    if plan.codes:
-        memset(starts, 0, (length + 2) * sizeof(Py_ssize_t))
-        for i in range(n):  # starts[d + 1]: rows that are d short of the longest possible
+    cdef Py_ssize_t *starts = work.counts           # where the rows that are d short of the longest possible begin
+    cdef Py_ssize_t *ends = work.active + plan.chunk  # the next tensor's, free until forward fills it
+    if not plan.codes:
+        for i in range(n):
             at = first + i if order == NULL else order[first + i]
-            starts[length - reach(plan, codes + at * length) + 1] += 1
-        for i in range(length + 1):
-            starts[i + 1] += starts[i]
-    for i in range(n):
-        at = first + i if order == NULL else order[first + i]
-        if plan.codes:
-            end = reach(plan, codes + at * length)
-            slot = starts[length - end]
-            starts[length - end] += 1
-            memcpy(work.codes + slot * length, codes + at * length, length * sizeof(int16_t))
-        else:
-            end, slot = length, i
             pack_rows(length, channels, x + at * length * channels,
                       <real *> work.values + plan.tensors.y + i * plan.tensors.sample)
+            work.active[i], work.rows[i] = length, at
+        return
+    memset(starts, 0, (length + 2) * sizeof(Py_ssize_t))
+    for i in range(n):
+        at = first + i if order == NULL else order[first + i]
+        ends[i] = reach(length, codes + at * length)
+        starts[length - ends[i] + 1] += 1
+    for i in range(length + 1):
+        starts[i + 1] += starts[i]
+    for i in range(n):
+        at = first + i if order == NULL else order[first + i]
+        end = ends[i]
+        slot = starts[length - end]
+        starts[length - end] += 1
+        memcpy(work.codes + slot * length, codes + at * length, length * sizeof(int16_t))
         work.active[slot], work.rows[slot] = end, at
 
 

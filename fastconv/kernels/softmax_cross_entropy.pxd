@@ -46,10 +46,11 @@ cdef inline double softmax_cross_entropy(
         zi, dzi = z + i * z_row, dz + i * z_row
         best = 0
         spread = 0
-        for c in range(classes):
-            spread += zi[c]
-            if zi[c] > zi[best]:
-                best = c
+        for c in range(1, classes):
+            best = c if zi[c] > zi[best] else best
+        if smoothing > 0:
+            for c in range(classes):
+                spread += zi[c]
         correct[0] += best == labels[i]
         sample = -(label_share * <double> zi[labels[i]] + share * spread)
         partition = softmax(classes, zi, dzi)

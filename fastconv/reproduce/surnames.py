@@ -114,8 +114,8 @@ def run(data=None, out=None, quick=False, threads=None, seed=0, progress=None, f
     -------
     dict
         What ``results.json`` holds: ``study``, ``complete``, ``settings``, ``data``, ``machine``, ``original``,
-        ``seconds``, ``interrupted_in`` if it was, and for each part that was finished ``gradient_check``, ``balance``, ``best``, ``guesses`` and
-        ``timing``.
+        ``seconds``, ``interrupted_in`` if it was, and for each part that was finished ``gradient_check``, ``balance``,
+        ``best``, ``guesses`` and ``timing``.
 
     Raises
     ------
@@ -161,8 +161,8 @@ class _Study:
     """The parts of the study: each computes, puts its figures into `results` and returns its section."""
 
     def __init__(self, names, from_folder, quick, threads, seed, progress, echo):
-        if len(names.target_names) < 2 or not len(names.train) or not len(names.validation):
-            raise DataError("surnames: needs two languages, and names to train and to validate")
+        if len(names.target_names) < 3 or not len(names.train) or not len(names.validation):
+            raise DataError("surnames: needs three languages, and names to train and to validate")
         engine.threads(threads)
         self.names, self.quick, self.threads, self.seed = names, quick, threads, seed
         self.progress, self.echo = progress, echo
@@ -441,8 +441,8 @@ class _Study:
             [
                 f"{self.updates['balance']:,} updates of {BATCH} names, two layers of 20 filters of widths 5 and 3, "
                 f"SGD with rate {RATE} and momentum {MOMENTUM}. Compensation: each name's loss weighted by N / (K n_y) "
-                "or an effective epoch, which draws as many names from every class as the smallest has; each time "
-                "anew. Without compensation the original's guesses were mostly English and Russian.",
+                "or an effective epoch, which draws as many names from every class as the smallest has, anew "
+                "each time. Without compensation the original's guesses were mostly English and Russian.",
                 Table(
                     "Accuracy after the last update, and seconds of training",
                     ("run", "train orig.", "train", "class mean", "valid. orig.", "valid.", "s orig.", "s"),
@@ -545,8 +545,8 @@ class _Study:
                     by_class,
                 ),
                 "The original's values by language cannot be shares of the 14 validation names of each: most are "
-                "no multiples of 1/14, and their mean is 49.97, not 51.19. As shares of the guesses of a language that are "
-                "right they are possible, so compare them with that column.",
+                "no multiples of 1/14, and their mean is 49.97, not 51.19. As shares of the guesses of a language that "
+                "are right they are possible; compare them with that column.",
                 Picture(
                     "accuracy-by-class",
                     seen,

@@ -1,0 +1,151 @@
+"""Figures: drawn without a window or global state, labelled, and showing the numbers that they were given."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from fastconv import plots
+
+LANGUAGES = [f"Language {i}" for i in range(18)]
+
+
+def record(update, loss):
+    return {
+        "update": update,
+        "train_loss": loss,
+        "validation_loss": loss + 0.5,
+        "validation_accuracy": update / 100,
+    }
+
+
+def timing_rows():
+    return [
+        {"name": "naive kron", "threads": 1, "seconds": 82.0, "scaled_from": 3},
+        {"name": "fastconv", "threads": 2, "seconds": 0.02, "scaled_from": None},
+    ]
+
+
+def figures():
+    """One figure of each kind, of a size that the study has."""
+    rng = np.random.default_rng(0)
+    shares = {label: rng.random(18).tolist() for label in ("here", "original")}
+    return {
+        "confusion_matrix": plots.confusion_matrix(rng.integers(0, 15, (18, 18)), LANGUAGES, "Validation names"),
+        "loss_curves": plots.loss_curves({"plain": [record(10, 2.0), record(20, 1.0)], "weighted": [record(10, 2.5)]}),
+        "accuracy_by_class": plots.accuracy_by_class(LANGUAGES, shares, "By language"),
+        "timing_bars": plots.timing_bars(timing_rows()),
+        "gradient_errors": plots.gradient_errors([2, 18], {"F1": [1e-11, 1e-9]}, {"F1": [1e-10, 1e-4]}, 1e-6),
+    }
+
+
+@pytest.fixture(params=figures())
+def figure(request):
+    return figures()[request.param]
+
+
+def boxes(canvas, texts):
+    return [text.get_window_extent(canvas.get_renderer()) for text in texts if text.get_text() and text.get_visible()]
+
+
+def test_every_figure_can_be_saved_as_png(figure):
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    assert file.getvalue().startswith(b"\x89PNG")
+
+
+def test_axes_are_labelled(figure):
+    panels = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
+    assert panels[-1].get_xlabel()
+    assert sum(bool(axes.get_ylabel()) for axes in panels) or panels[0].get_yticklabels()[0].get_text()
+
+
+def test_tick_labels_and_titles_neither_overlap_nor_leave_the_figure(figure):
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    width, height = canvas.get_width_height()
+    for axes in figure.axes:
+        frame = axes.bbox.padded(1)  # a tick outside of it is not drawn
+        across = boxes(canvas, axes.get_xticklabels())
+        across = [box for box in across if frame.x0 <= (box.x0 + box.x1) / 2 <= frame.x1]
+        upwards = boxes(canvas, axes.get_yticklabels())
+        upwards = [box for box in upwards if frame.y0 <= (box.y0 + box.y1) / 2 <= frame.y1]
+        assert len(across) + len(upwards) >= 2
+        words = boxes(canvas, [axes.title, axes.xaxis.label, axes.yaxis.label])
+        shown = [*across, *upwards, *words]
+        assert not any(a.overlaps(b) for i, a in enumerate(shown) for b in shown[i + 1 :])
+        assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height for box in shown)
+
+
+def test_drawing_needs_no_pyplot():
+    code = (
+        "import sys, io; from fastconv import plots;"
+        "plots.confusion_matrix([[1, 0], [0, 1]], ['a', 'b'], 't').savefig(io.BytesIO());"
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_importing_the_package_does_not_import_matplotlib():
+    code = "import sys, fastconv, fastconv.reproduce.surnames; assert 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_matplotlib_the_error_says_what_to_install():
+    code = "import sys; sys.modules['matplotlib'] = None\nimport fastconv.plots"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "pip install fastconv[plot]" in done.stderr.splitlines()[-1]
+
+
+def test_a_confusion_matrix_shows_counts_as_numbers_and_shares_of_the_true_class_as_colours():
+    figure = plots.confusion_matrix([[3, 1, 0], [0, 0, 0], [0, 0, 2]], ["a", "b", "c"], "t")
+    axes = figure.axes[0]
+    assert {(text.get_position(), text.get_text()) for text in axes.texts} == {
+        ((0, 0), "3"),
+        ((1, 0), "1"),
+        ((2, 2), "2"),
+    }
+    np.testing.assert_array_equal(axes.images[0].get_array(), [[75, 25, 0], [0, 0, 0], [0, 0, 100]])
+
+
+def test_loss_curves_show_both_losses_and_the_accuracy_in_percent():
+    upper, lower = plots.loss_curves({"plain": [record(10, 2.0), record(20, 1.0)]}).axes
+    assert [list(line.get_ydata()) for line in upper.lines] == [[2.0, 1.0], [2.5, 1.5]]
+    assert [list(line.get_ydata()) for line in lower.lines] == [[10.0, 20.0]]
+    assert [list(line.get_xdata()) for line in lower.lines] == [[10, 20]]
+
+
+def test_loss_curves_take_a_history():
+    from fastconv.training import History
+
+    history = History()
+    history.records = [record(10, 2.0)]
+    assert list(plots.loss_curves({"plain": history}).axes[0].lines[0].get_ydata()) == [2.0]
+
+
+def test_a_class_without_a_share_has_no_mark():
+    axes = plots.accuracy_by_class(["a", "b"], {"here": [0.25, None]}, "t").axes[0]
+    (marks,) = axes.collections
+    np.testing.assert_array_equal(np.ma.filled(marks.get_offsets()[:, 0], np.nan), [25, np.nan])
+
+
+def test_timing_bars_are_sorted_and_say_what_was_scaled():
+    axes = plots.timing_bars(timing_rows()).axes[0]
+    assert [bar.get_width() for bar in axes.patches] == [0.02, 82.0]
+    assert [text.get_text().strip() for text in axes.texts] == ["20 ms", "82.0 s (scaled)"]
+    assert axes.get_xscale() == "log"
+
+
+def test_gradient_errors_stand_at_their_values_with_the_goal_as_a_line():
+    axes = plots.gradient_errors([2, 18], {"F1": [1e-11, 1e-9]}, {"F1": [1e-10, 1e-4]}, 1e-6).axes[0]
+    assert [list(marks.get_offsets()[:, 1]) for marks in axes.collections] == [[1e-11, 1e-9], [1e-10, 1e-4]]
+    assert list(axes.lines[0].get_ydata()) == [1e-6, 1e-6]
+
+
+def test_gradient_errors_without_an_original_show_only_what_is_here():
+    axes = plots.gradient_errors([2], {"F1": [1e-11], "W": [1e-9]}).axes[0]
+    assert len(axes.collections) == 2 and not axes.lines

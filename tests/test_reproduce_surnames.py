@@ -1,0 +1,453 @@
+"""The surname study: its settings are the original's, its figures are measured, its report stands alone."""
+
+import base64
+import builtins
+import html.parser
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from fastconv.errors import DataError, RangeError
+from fastconv.gradient_check import check_gradients, relative_error
+from fastconv.reproduce import report, surnames
+from fastconv.reproduce.report import Picture, Section, Table
+
+TIMING = {
+    "settings": {"updates": 10},
+    "machine": {},
+    "missing": {"JAX": "not installed"},
+    "rows": [
+        {"name": "naive kron", "threads": 1, "seconds": 7.0, "scaled_from": 3, "ratio_to_naive": 1.0,
+         "ratio_to_best_peer": 0.01, "loss": 3.1},
+        {"name": "fastconv", "threads": 1, "seconds": 0.002, "scaled_from": None, "ratio_to_naive": 3500.0,
+         "ratio_to_best_peer": 5.0, "loss": 2.9},
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def timing(monkeypatch):
+    """A timing and figures that take no time; returns the calls for the timing."""
+    calls = []
+
+    def stand_in(updates, batch_size, codes, labels, quick, echo):
+        calls.append({"updates": updates, "codes": codes, "labels": labels, "quick": quick})
+        return TIMING
+
+    monkeypatch.setattr(surnames, "time_updates", stand_in)
+    monkeypatch.setattr(report, "png", lambda figure: b"\x89PNG")
+    return calls
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """One quick run: its results, what it printed and its folder."""
+    folder, printed = tmp_path_factory.mktemp("quick") / "report", []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(surnames, "time_updates", lambda *args, **kwargs: TIMING)
+        results = surnames.run(out=folder, quick=True, progress=False, echo=printed.append)
+    return results, "\n".join(printed), folder
+
+
+class Page(html.parser.HTMLParser):
+    """What is in a page: images, tables, and every address that it would load."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.images, self.addresses, self.tags, self.metas = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.tags.append(tag)
+        if tag == "img":
+            self.images.append(attributes)
+        if tag == "meta":
+            self.metas.append(attributes)
+        self.addresses += [attributes[name] for name in ("src", "href", "action", "data") if name in attributes]
+
+
+# The gradient check
+
+
+def kinked(weight):
+    """A network whose only ReLU switches at a weight of 0."""
+    net = fc.Sequential([fc.Dense(1, bias=False), fc.ReLU(), fc.Dense(2)], input=fc.VectorInput(1), dtype="float64")
+    net.params["0.w"][...] = weight
+    return net
+
+
+def test_an_entry_whose_step_crosses_a_kink_is_repeated_and_counted():
+    found = check_gradients(kinked(2e-6), [[1.0]], [0])
+    assert (found["0.w"].entries, found["0.w"].repeated, found["0.w"].unresolved) == (1, 1, 0)
+    assert found["0.w"].plain_error > 0.1
+    assert found["0.w"].error < 1e-8
+    assert [found[name].repeated for name in ("2.w", "2.b")] == [0, 0]
+
+
+def test_a_kink_nearer_than_the_smallest_step_is_reported_and_not_hidden():
+    found = check_gradients(kinked(2e-9), [[1.0]], [0])["0.w"]
+    assert (found.repeated, found.unresolved) == (1, 1)
+    assert found.error > 0.1
+
+
+def test_away_from_kinks_nothing_is_repeated_and_both_errors_agree():
+    found = check_gradients(kinked(0.3), [[1.0]], [0])
+    assert all(part.repeated == 0 and part.error == part.plain_error for part in found.values())
+    assert fc.gradcheck(kinked(0.3), [[1.0]], [0]) == {name: part.error for name, part in found.items()}
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_numerical_gradients_agree_with_differences_of_the_library_s_own_loss(smoothing, rng):
+    net = fc.Sequential([fc.Dense(3)], input=fc.VectorInput(4), dtype="float64")
+    x, y, weights = rng.normal(size=(7, 4)), rng.integers(0, 3, 7), rng.uniform(0.5, 2, 7)
+    loss = fc.SoftmaxCrossEntropy(class_weight=[1.0, 2.0, 0.5], label_smoothing=smoothing)
+    numerical = np.empty(net.parameters.size)
+    for i in range(len(numerical)):
+        sides = []
+        for step in (1e-5, -1e-5):
+            moved = net.astype("float64")
+            moved.parameters[i] += step
+            sides.append(moved.evaluate(x, y, loss, weights)[0])
+        numerical[i] = (sides[0] - sides[1]) / 2e-5
+    _, gradients = net.loss_and_gradients(x, y, loss, weights)
+    coarse = {name: relative_error(gradients[name], part) for name, part in net.views(numerical).items()}
+    fine = fc.gradcheck(net, x, y, loss, sample_weight=weights)
+    assert all(value < 1e-8 for value in coarse.values())
+    assert all(value < 1e-9 for value in fine.values())
+
+
+def test_a_wrong_gradient_is_found(monkeypatch):
+    right = fc.Sequential.loss_and_gradients
+
+    def wrong(self, *args, **kwargs):
+        loss, gradients = right(self, *args, **kwargs)
+        gradients["2.w"][0, 0] *= 1.001
+        return loss, gradients
+
+    monkeypatch.setattr(fc.Sequential, "loss_and_gradients", wrong)
+    errors = fc.gradcheck(kinked(0.3), [[1.0]], [0])
+    assert errors["2.w"] > 1e-4
+    assert errors["0.w"] < 1e-8
+
+
+def test_the_network_is_left_as_it_was():
+    net = kinked(2e-6)
+    before = net.parameters.copy()
+    fc.gradcheck(net, [[1.0]], [0])
+    np.testing.assert_array_equal(net.parameters, before)
+
+
+def test_the_study_s_network_meets_the_goal_on_a_batch_that_crosses_kinks():
+    names = fc.datasets.load_surnames()
+    alphabet = fc.Alphabet.from_strings(names.data)
+    codes = alphabet.encode(names.data)
+    net = fc.models.surname_convnet(len(alphabet), codes.shape[1], 18, (5, 5), (5, 5), dtype="float64")
+    surnames.initialise(net, 0)
+    rows = np.random.default_rng(0).choice(names.train, 400, replace=False)
+    found = check_gradients(net, codes[rows], names.target[rows])
+    assert max(part.error for part in found.values()) <= surnames.GOAL
+    assert sum(part.repeated for part in found.values()) > 0
+    assert max(part.plain_error for part in found.values()) > surnames.GOAL
+
+
+# Settings
+
+
+def test_initial_weights_have_the_original_s_deviations_and_depend_on_seed_and_layer():
+    nets = [fc.models.surname_convnet(28, 19, 18, (30, 30), (5, 5)) for _ in range(3)]
+    for net, seed in zip(nets, (4, 4, 5), strict=True):
+        surnames.initialise(net, seed)
+    expected = {"0.w": 2 / (28 * 19), "2.w": 2 / (30 * 15), "5.w": 2 / (30 * 11)}
+    for name, variance in expected.items():
+        assert nets[0].params[name].std() == pytest.approx(variance**0.5, rel=0.05)
+    np.testing.assert_array_equal(nets[0].parameters, nets[1].parameters)
+    assert not np.any(nets[0].parameters == nets[2].parameters)
+    assert nets[0].params["2.w"][0, 0, 0] / nets[0].params["0.w"][0, 0, 0] != pytest.approx((532 / 450) ** 0.5)
+
+
+def test_a_full_run_has_the_original_s_settings():
+    study = surnames._Study(fc.datasets.load_surnames(), False, False, None, 3, False, print)
+    assert study.updates == {"balance": 20 * 1042, "best": 30_218, "timing": 100}
+    assert study.batches == (2, 18, 118, 1062)
+    assert study.seeds == [3, 4, 5, 6, 7]
+    assert (surnames.BATCH, surnames.RATE, surnames.MOMENTUM) == (19, 0.001, 0.9)
+    assert (surnames.BALANCE_NET, surnames.BEST_NET) == (
+        {"filters": (20, 20), "widths": (5, 3)},
+        {"filters": (30, 30), "widths": (5, 5)},
+    )
+
+
+def test_the_original_s_accuracies_by_language_are_not_of_fourteen_names_each():
+    values = np.array(surnames.ORIGINAL["best"]["by_class"])
+    distance = np.abs(values[:, None] - 100 * np.arange(15) / 14).min(axis=1)
+    assert len(values) == 18
+    assert np.mean(distance > 0.02) > 0.5
+    assert round(values.mean(), 2) == 49.97
+
+
+# The run
+
+
+def test_a_quick_run_finishes_every_part(quick):
+    results, _, _ = quick
+    assert results["complete"] and results["study"] == "surnames"
+    assert [row["batch"] for row in results["gradient_check"]["rows"]] == [2, 18]
+    assert results["gradient_check"]["largest_error"] <= 1e-6
+    assert list(results["balance"]) == ["plain", "weighted", "undersampled"]
+    assert [entry["seed"] for entry in results["best"]["seeds"]] == [0]
+    assert list(results["guesses"]) == list(surnames.NAMES)
+    assert results["timing"]["rows"] == TIMING["rows"]
+
+
+def test_accuracies_are_those_of_the_confusion_matrices(quick):
+    results, _, _ = quick
+    for run in (*results["balance"].values(), *results["best"]["seeds"]):
+        matrix = np.array(run["confusion"])
+        assert matrix.sum(axis=1).tolist() == [20] * 18
+        assert run["validation_accuracy"] == np.trace(matrix) / 360
+        assert run["validation_accuracy"] == pytest.approx(run["records"][-1]["validation_accuracy"])
+        assert run["updates"] == 60
+
+
+def test_results_json_holds_the_results(quick):
+    results, _, folder = quick
+    text = (folder / "results.json").read_text()
+    assert json.loads(text) == json.loads(json.dumps(results))
+    assert {"machine", "settings", "original", "data", "seconds"} <= set(results)
+
+
+def test_the_report_stands_alone_and_is_light(quick):
+    _, _, folder = quick
+    text = (folder / "report.html").read_text()
+    page = Page(text)
+    assert len(page.images) == len(surnames.PICTURES)
+    assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
+    assert not re.search(r"url\(|@import|<script|<link", text)
+    assert any(meta.get("name") == "viewport" for meta in page.metas)
+    assert len(text) < 1_500_000
+
+
+def test_the_report_s_images_are_the_files_beside_it(quick):
+    _, _, folder = quick
+    embedded = [
+        base64.b64decode(image["src"].partition(",")[2]) for image in Page((folder / "report.html").read_text()).images
+    ]
+    files = {name: (folder / f"{name}.png").read_bytes() for name in surnames.PICTURES}
+    assert sorted(embedded) == sorted(files.values())
+    assert all(image.startswith(b"\x89PNG") for image in embedded)
+
+
+def test_the_folder_holds_the_report_and_nothing_else(quick):
+    _, _, folder = quick
+    expected = {"results.json", "report.html", *(f"{name}.png" for name in surnames.PICTURES)}
+    assert set(os.listdir(folder)) == expected
+
+
+def test_on_the_bundled_names_it_says_whose_the_original_s_figures_are(quick):
+    _, printed, folder = quick
+    words = "The original's figures belong to the course's files (20,050 names), not to these names"
+    assert words in " ".join(printed.split())
+    assert words.replace("'", "&#x27;") in (folder / "report.html").read_text()
+
+
+def test_the_printed_tables_show_original_and_found(quick):
+    results, printed, _ = quick
+    best = f"{results['best']['median_accuracy']:.2%}"
+    assert re.search(rf"accuracy, best network +51\.19% +{re.escape(best)}", printed)
+    assert re.search(r"2\.54e-11 +5\.90e-10 +6\.61e-09 +\d\.\d\de-", printed)
+    assert "JAX: not installed" in printed
+
+
+def test_the_timing_gets_the_names_that_were_read(tmp_path, timing):
+    surnames.run(out=tmp_path, quick=True, progress=False, echo=lambda line: None)
+    (call,) = timing
+    assert call["quick"] is True
+    assert len(call["codes"]) == len(call["labels"]) == len(fc.datasets.load_surnames().data)
+
+
+def test_the_same_seed_gives_the_same_figures_at_any_number_of_threads(tmp_path, timing, quick):
+    again = surnames.run(out=tmp_path, quick=True, threads=2, progress=False, echo=lambda line: None)
+    for name, run in quick[0]["balance"].items():
+        assert again["balance"][name]["confusion"] == run["confusion"]
+        assert again["balance"][name]["validation_loss"] == run["validation_loss"]
+    assert again["guesses"] == quick[0]["guesses"]
+
+
+def test_the_median_seed_is_shown_not_the_best(tmp_path, timing, monkeypatch):
+    accuracies = iter([0.50, 0.56, 0.52, 0.58, 0.51])
+    fit = surnames._Study.fit
+
+    def known(self, net, part, seed, loss, trainer):
+        found = fit(self, net, part, seed, loss, trainer)
+        return {**found, "validation_accuracy": next(accuracies)} if part == "best" else found
+
+    monkeypatch.setattr(surnames._Study, "fit", known)
+    study = surnames._Study(fc.datasets.load_surnames(), False, True, None, 0, False, lambda line: None)
+    study.seeds = [0, 1, 2, 3, 4]
+    study.best()
+    assert study.results["best"]["shown_seed"] == 2
+    assert study.results["best"]["median_accuracy"] == 0.52
+    assert [entry["validation_accuracy"] for entry in study.results["best"]["seeds"]] == [0.50, 0.56, 0.52, 0.58, 0.51]
+
+
+def test_course_files_are_read_from_a_folder(tmp_path, timing):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "category_labels.txt").write_text("1 Left\n2 Middle\n3 Right\n")
+    lines = [f"{name}{'abc'[i] * 3} {1 + i}\n" for name in (*surnames.NAMES, "smith") for i in range(3)]
+    (data / "ascii_names.txt").write_text("".join(lines))
+    (data / "Validation_Inds.txt").write_text("1 2 3 4\n")
+    results = surnames.run(data=data, out=tmp_path / "out", quick=True, progress=False, echo=lambda line: None)
+    assert results["complete"]
+    assert (results["data"]["names"], results["data"]["validation"]) == (21, 4)
+    assert results["data"]["source"] == "a folder"
+
+
+# What goes wrong
+
+
+@pytest.fixture
+def nothing_computed(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("something was computed")
+
+    for part in ("gradient_check", "balance", "best", "timing"):
+        monkeypatch.setattr(surnames._Study, part, refuse)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "not JSON", '{"study": "another"}'])
+def test_a_folder_with_something_else_is_refused_before_anything_is_computed(tmp_path, nothing_computed, content):
+    (tmp_path / "results.json").write_text(content)
+    with pytest.raises(DataError, match="not empty"):
+        surnames.run(out=tmp_path, quick=True, echo=lambda line: None)
+    assert os.listdir(tmp_path) == ["results.json"]
+    assert (tmp_path / "results.json").read_text() == content
+
+
+def test_a_file_in_the_folder_s_place_is_refused(tmp_path, nothing_computed):
+    (tmp_path / "report").write_text("mine")
+    with pytest.raises(DataError, match="expected a folder"):
+        surnames.run(out=tmp_path / "report", quick=True, echo=lambda line: None)
+
+
+def test_missing_data_and_bad_threads_are_told_before_anything_is_computed(tmp_path, nothing_computed):
+    with pytest.raises(DataError, match="ascii_names"):
+        surnames.run(data=tmp_path, out=tmp_path / "out", quick=True, echo=lambda line: None)
+    (tmp_path / "category_labels.txt").write_text("1 Left\n2 Right\n")
+    (tmp_path / "ascii_names.txt").write_text("ann 1\nbob 2\n")
+    (tmp_path / "Validation_Inds.txt").write_text("2\n")
+    with pytest.raises(DataError, match="three languages"):
+        surnames.run(data=tmp_path, out=tmp_path / "out", quick=True, echo=lambda line: None)
+    with pytest.raises(RangeError, match="threads"):
+        surnames.run(out=tmp_path / "out", quick=True, threads=0, echo=lambda line: None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_force_writes_beside_other_files_and_an_earlier_report_is_replaced(tmp_path, timing):
+    (tmp_path / "mine.txt").write_text("mine")
+    first = surnames.run(out=tmp_path, quick=True, force=True, progress=False, echo=lambda line: None)
+    second = surnames.run(out=tmp_path, quick=True, seed=1, progress=False, echo=lambda line: None)
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+    assert (first["settings"]["seed"], second["settings"]["seed"]) == (0, 1)
+    assert json.loads((tmp_path / "results.json").read_text())["settings"]["seed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("update", "finished"), [(1, []), (130, ["plain", "weighted"]), (185, ["plain", "weighted", "undersampled"])]
+)
+def test_on_ctrl_c_what_is_done_so_far_is_written_and_said(tmp_path, timing, monkeypatch, update, finished):
+    made, train, printed = [0], fc.Trainer.fit, []
+
+    def interrupted(self, x, y, updates, **kwargs):
+        made[0] += updates
+        if made[0] >= update:
+            raise KeyboardInterrupt
+        return train(self, x, y, updates=updates, **kwargs)
+
+    monkeypatch.setattr(fc.Trainer, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        surnames.run(out=tmp_path, quick=True, progress=False, echo=printed.append)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["complete"] is False
+    assert list(results["balance"]) == finished
+    assert results["gradient_check"]["largest_error"] <= 1e-6
+    assert "Interrupted" in "\n".join(printed) and "Interrupted" in (tmp_path / "report.html").read_text()
+    assert not timing
+
+
+def test_a_timing_that_fails_does_not_lose_the_rest(tmp_path, timing, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("bench: no worker")
+
+    monkeypatch.setattr(surnames, "time_updates", fail)
+    results = surnames.run(out=tmp_path, quick=True, progress=False, echo=lambda line: None)
+    assert results["complete"]
+    assert results["timing"] == {"unavailable": "bench: no worker"}
+
+
+def test_without_matplotlib_the_report_has_no_figures_and_says_so(tmp_path, timing, monkeypatch):
+    surnames.run(out=tmp_path, quick=True, progress=False, echo=lambda line: None)
+    assert (tmp_path / "losses.png").exists()
+    real, printed = builtins.__import__, []
+
+    def without(name, *args, **kwargs):
+        if name.startswith("matplotlib"):
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.delitem(sys.modules, "fastconv.plots", raising=False)
+    monkeypatch.delattr(fc, "plots", raising=False)
+    surnames.run(out=tmp_path, quick=True, progress=False, echo=printed.append)
+    assert sorted(os.listdir(tmp_path)) == ["report.html", "results.json"]
+    assert "pip install fastconv[plot]" in "\n".join(printed)
+    assert not Page((tmp_path / "report.html").read_text()).images
+
+
+# The report's pieces
+
+
+def test_a_text_table_is_aligned():
+    text = Table("T", ("name", "n"), [("a", "1"), ("long name", "1,000")]).text()
+    assert text.splitlines() == ["T", "name           n", "----------------", "a              1", "long name  1,000"]
+
+
+def test_html_is_escaped():
+    page = report.page("<t>", [Section("<s>", ["<p>", Table("<c>", ("<h>",), [("<r>",)])])], {})
+    assert not re.search(r"<[tsc]>|<p><p>|<h>|<r>", page)
+    assert page.count("&lt;") == 7  # the title stands twice
+
+
+def test_a_picture_without_an_image_is_its_sentence():
+    section = Section("S", [Picture("p", "Seen.", None)])
+    assert "<p>Seen.</p>" in section.html({})
+    assert "<img" in section.html({"p": b"png"}) and "<figcaption>Seen." in section.html({"p": b"png"})
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    report.write_atomically(path, "old")
+
+    def fail(*args):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        report.write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX file modes")
+def test_files_have_the_usual_permissions(tmp_path):
+    code = "import os, sys; from fastconv.reproduce.report import write_atomically as write; os.umask(0o022); "
+    code += "write(sys.argv[1], 'x')"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "file")], check=True)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
