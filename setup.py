@@ -16,11 +16,19 @@ COMMON = ["-O3", "-g0", "-Wno-unused-function"] + (["-ffp-contract=off"] if X86 
 LEVELS = {"base": []}
 if X86:
     LEVELS["avx2"] = ["-mavx2", "-mfma"]
-    LEVELS["avx512"] = ["-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mavx2", "-mfma",
-                        "-mprefer-vector-width=512"]
+    LEVELS["avx512"] = [
+        "-mavx512f",
+        "-mavx512vl",
+        "-mavx512bw",
+        "-mavx512dq",
+        "-mavx2",
+        "-mfma",
+        "-mprefer-vector-width=512",
+    ]
 ENGINE = [f"fastconv/engine/{name}" for name in ("step.pxi", "program.pxi", "plan.pxd", "chunk.pxd")]
-KERNELS = [f"fastconv/kernels/{name}" for name in sorted(os.listdir("fastconv/kernels"))
-           if name.endswith((".pxd", ".h"))]
+KERNELS = [
+    f"fastconv/kernels/{name}" for name in sorted(os.listdir("fastconv/kernels")) if name.endswith((".pxd", ".h"))
+]
 
 
 class BuildExt(build_ext):
@@ -49,20 +57,33 @@ class BuildExt(build_ext):
 
 
 extensions = [
-    Extension(f"fastconv.engine._{level}", [f"fastconv/engine/_{level}.pyx"], depends=ENGINE + KERNELS,
-              include_dirs=["fastconv/kernels"], extra_compile_args=COMMON + flags)
+    Extension(
+        f"fastconv.engine._{level}",
+        [f"fastconv/engine/_{level}.pyx"],
+        depends=ENGINE + KERNELS,
+        include_dirs=["fastconv/kernels"],
+        extra_compile_args=COMMON + flags,
+    )
     for level, flags in LEVELS.items()
 ]
 for name in ("engine.cpu", "kernels.encode"):
-    extensions.append(Extension(f"fastconv.{name}", [f"fastconv/{name.replace('.', '/')}.pyx"], extra_compile_args=COMMON))
+    extensions.append(
+        Extension(f"fastconv.{name}", [f"fastconv/{name.replace('.', '/')}.pyx"], extra_compile_args=COMMON)
+    )
 
 
 setup(
     ext_modules=cythonize(
         extensions,
         nthreads=0,
-        compiler_directives={"language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True,
-                             "initializedcheck": False, "embedsignature": True},
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "embedsignature": True,
+        },
     ),
     cmdclass={"build_ext": BuildExt},
 )

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fastconv.engine.cpu import extremes
 from fastconv.errors import DTypeError, RangeError, ShapeError
 
 
@@ -11,6 +12,20 @@ def aligned_zeros(size, dtype):
     memory = np.zeros(size * dtype.itemsize + 64, np.uint8)
     start = -memory.ctypes.data % 64
     return memory[start : start + size * dtype.itemsize].view(dtype)
+
+
+def codes_array(x, depth, function):
+    """Return `x` as contiguous int16 codes -1..depth-1, or raise an error that names what is wrong."""
+    if x.dtype.kind not in "iu":
+        raise DTypeError(f"{function}: expected codes of an integer dtype, got {x.dtype}")
+    if x.dtype == np.int16:
+        x = np.ascontiguousarray(x)
+        low, high = extremes(x)
+    else:
+        low, high = (x.min(), x.max()) if x.size else (0, -1)
+    if low < -1 or high >= depth:
+        raise RangeError(f"{function}: codes must lie in -1..{depth - 1}, got {low}..{high}")
+    return np.ascontiguousarray(x, np.int16)
 
 
 def labels_array(y, n, classes, function):

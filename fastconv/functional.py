@@ -9,12 +9,20 @@ float32 or float64; mixed dtypes become float64. No input is modified.
 import numpy as np
 
 from fastconv import engine
-from fastconv.arrays import aligned_zeros, labels_array
+from fastconv.arrays import aligned_zeros, codes_array, labels_array
 from fastconv.errors import DTypeError, RangeError, ShapeError
 
 __all__ = [
-    "onehot_conv1d", "onehot_conv1d_backward", "conv1d", "conv1d_backward", "dense", "dense_backward", "relu",
-    "relu_backward", "softmax", "softmax_cross_entropy",
+    "conv1d",
+    "conv1d_backward",
+    "dense",
+    "dense_backward",
+    "onehot_conv1d",
+    "onehot_conv1d_backward",
+    "relu",
+    "relu_backward",
+    "softmax",
+    "softmax_cross_entropy",
 ]  # fmt: skip
 
 
@@ -58,13 +66,9 @@ class _Op:
 
 def _codes(function, codes, depth, width):
     codes = np.asarray(codes)
-    if codes.dtype.kind not in "iu":
-        raise DTypeError(f"{function}: expected codes of an integer dtype, got {codes.dtype}")
     _shape(function, "codes", codes, ("N", "L"))
-    if codes.size and not (codes.min() >= -1 and codes.max() < depth):
-        raise RangeError(f"{function}: codes must lie in -1..{depth - 1}, got {codes.min()}..{codes.max()}")
     _wide_enough(function, "codes", codes, width)
-    return np.ascontiguousarray(codes, np.int16)
+    return codes_array(codes, depth, function)
 
 
 def _wide_enough(function, name, x, width):

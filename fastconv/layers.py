@@ -16,6 +16,13 @@ def positive(name, value):
     return int(value)
 
 
+def _check_sizes(described, *fields):
+    """Make the named fields of a frozen description positive integers, or raise RangeError."""
+    for field in fields:
+        size = positive(f"{type(described).__name__}: {field}", getattr(described, field))
+        object.__setattr__(described, field, size)
+
+
 @dataclass(frozen=True)
 class OneHotInput:
     """Codes (N, length) int16: character indices below `depth`, -1 for no character.
@@ -33,8 +40,8 @@ class OneHotInput:
     codes = True
 
     def __post_init__(self):
-        positive("OneHotInput: length", self.length)
-        if positive("OneHotInput: depth", self.depth) > 32767:
+        _check_sizes(self, "length", "depth")
+        if self.depth > 32767:
             raise RangeError(f"OneHotInput: depth is at most 32767, got {self.depth}")
 
     @property
@@ -57,8 +64,7 @@ class SequenceInput:
     codes = False
 
     def __post_init__(self):
-        positive("SequenceInput: length", self.length)
-        positive("SequenceInput: channels", self.channels)
+        _check_sizes(self, "length", "channels")
 
     @property
     def shape(self):
@@ -79,7 +85,7 @@ class VectorInput:
     codes = False
 
     def __post_init__(self):
-        positive("VectorInput: n", self.n)
+        _check_sizes(self, "n")
 
     @property
     def shape(self):
@@ -98,6 +104,10 @@ class Layer:
         """Return the engine's operations for an input of `shape`."""
         raise NotImplementedError
 
+    def parameter_shapes(self, shape):
+        """Return the shapes of the parameters by name."""
+        return {}
+
     def fan_in(self, shape):
         """Return the number of terms that differ from zero in an output's sum."""
         raise NotImplementedError
@@ -113,8 +123,7 @@ class _Convolution(Layer):
     bias: bool = True
 
     def __post_init__(self):
-        positive(f"{type(self).__name__}: filters", self.filters)
-        positive(f"{type(self).__name__}: kernel_size", self.kernel_size)
+        _check_sizes(self, "filters", "kernel_size")
         if not isinstance(self.bias, bool):
             raise DTypeError(f"{type(self).__name__}: bias is True or False, got {self.bias!r}")
 
@@ -131,6 +140,11 @@ class _Convolution(Layer):
         if shape[0] < self.kernel_size:
             raise ShapeError(f"{name}: kernel_size is {self.kernel_size}, but the input has {shape[0]} positions")
         return (shape[0] - self.kernel_size + 1, self.filters)
+
+    def parameter_shapes(self, shape):
+        """Return the shape of w, (kernel_size, channels, filters), and of b."""
+        shapes = {"w": (self.kernel_size, shape[1], self.filters), "b": (self.filters,)}
+        return shapes if self.bias else {"w": shapes["w"]}
 
     def lower(self, shape):
         """Return one convolution."""
@@ -231,15 +245,22 @@ class Dense(Layer):
     bias: bool = True
 
     def __post_init__(self):
-        positive("Dense: units", self.units)
+        _check_sizes(self, "units")
         if not isinstance(self.bias, bool):
             raise DTypeError(f"Dense: bias is True or False, got {self.bias!r}")
 
     def output_shape(self, shape, codes):
         """Return (units,)."""
         if codes or len(shape) != 1:
-            raise ShapeError(f"Dense: expected a vector, got {'codes' if codes else 'shape'} {shape}; put Flatten before")
+            raise ShapeError(
+                f"Dense: expected a vector, got {'codes' if codes else 'shape'} {shape}; put Flatten before"
+            )
         return (self.units,)
+
+    def parameter_shapes(self, shape):
+        """Return the shape of w, (in, units), and of b."""
+        shapes = {"w": (shape[0], self.units), "b": (self.units,)}
+        return shapes if self.bias else {"w": shapes["w"]}
 
     def lower(self, shape):
         """Return one product."""
@@ -290,7 +311,7 @@ class Flatten(_Parameterless):
         return (prod(super().output_shape(shape, codes)),)
 
     def lower(self, shape):
-        """Return nothing: the engine's dense product flattens."""
+        """Return nothing: the engine's dense product flattens, and so does a network's end."""
         return []
 
 

@@ -6,13 +6,21 @@ from fastconv.errors import DTypeError, RangeError, ShapeError
 from fastconv.imbalance import balanced_weights
 
 
+def checked(loss, function):
+    """Return `loss`, the default for None, or raise DTypeError if it is not a loss."""
+    if loss is not None and not isinstance(loss, SoftmaxCrossEntropy):
+        raise DTypeError(f"{function}: expected a loss, got {loss!r}")
+    return SoftmaxCrossEntropy() if loss is None else loss
+
+
 class SoftmaxCrossEntropy:
     """Softmax and cross-entropy: the mean over the batch of weight x cross-entropy.
 
     Parameters
     ----------
     class_weight : None, "balanced" or (K,) array
-        The weight of each class; "balanced" is N / (K n_y) for the N training labels, of which n_y are of class y.
+        The weight of each class; "balanced" is N / (K n_y) for the N labels that the loss is used on, of which n_y
+        are of class y: the training labels in training, the validation labels in validation.
     label_smoothing : float
         The share of the target that is spread evenly over the classes, in [0, 1).
 
@@ -32,7 +40,9 @@ class SoftmaxCrossEntropy:
     def __init__(self, class_weight=None, label_smoothing=0.0):
         if class_weight is not None and not (isinstance(class_weight, str) and class_weight == "balanced"):
             if isinstance(class_weight, str):
-                raise RangeError(f"SoftmaxCrossEntropy: class_weight is 'balanced', an array or None, got {class_weight!r}")
+                raise RangeError(
+                    f"SoftmaxCrossEntropy: class_weight is 'balanced', an array or None, got {class_weight!r}"
+                )
             class_weight = np.array(class_weight, np.float64)
             if class_weight.ndim != 1 or not np.all(np.isfinite(class_weight)) or np.any(class_weight < 0):
                 raise RangeError("SoftmaxCrossEntropy: class_weight must be one finite number >= 0 a class")
@@ -66,7 +76,9 @@ class SoftmaxCrossEntropy:
         if self.class_weight is not None:
             class_weight = self.resolve(labels, n_classes).class_weight
             if len(class_weight) != n_classes:
-                raise ShapeError(f"SoftmaxCrossEntropy: class_weight has {len(class_weight)} entries, expected {n_classes}")
+                raise ShapeError(
+                    f"SoftmaxCrossEntropy: class_weight has {len(class_weight)} entries, expected {n_classes}"
+                )
             weights = class_weight[labels]
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight)

@@ -89,7 +89,7 @@ def read(path):
             header = json.loads(file.read(length).decode(), object_pairs_hook=_no_repeats)
             metadata = header.pop("__metadata__")
             version, description = int(metadata["fastconv"]), json.loads(metadata["description"])
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise ModelFormatError(f"{path}: not a model file: {error!r}") from None
         if version != VERSION:
             raise ModelFormatError(f"{path}: format version {version}, this release reads version {VERSION}")
@@ -99,7 +99,8 @@ def read(path):
         for name, entry in header.items():
             try:
                 dtype, shape, (start, stop) = DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
-                whole = all(type(n) is int and n >= 0 for n in (*shape, start, stop))
+                whole = type(shape) is list and len(shape) <= 8 and all(type(n) is int and n > 0 for n in shape)
+                whole = whole and type(start) is int and type(stop) is int
             except (ValueError, KeyError, TypeError) as error:
                 raise ModelFormatError(f"{path}: the entry {name!r} is damaged: {error!r}") from None
             if not whole or start != end or stop - start != prod(shape) * dtype.itemsize or len(entry) != 3:
@@ -109,7 +110,9 @@ def read(path):
         if 8 + length + end != size:
             raise ModelFormatError(f"{path}: {size} bytes, the header describes {8 + length + end}")
         arrays = {
-            name: np.frombuffer(file.read(prod(shape) * dtype.itemsize), dtype).reshape(shape).astype(dtype.newbyteorder("="))
+            name: np.frombuffer(file.read(prod(shape) * dtype.itemsize), dtype)
+            .reshape(shape)
+            .astype(dtype.newbyteorder("="))
             for name, dtype, shape in plan
         }
     return arrays, description

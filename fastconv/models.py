@@ -4,7 +4,9 @@ from fastconv.layers import Conv1D, Dense, Flatten, OneHotConv1D, OneHotInput, R
 from fastconv.network import Sequential
 
 
-def surname_convnet(alphabet_size, length, n_classes, filters=(20, 20), widths=(5, 3), bias=False, dtype="float32", seed=0):
+def surname_convnet(
+    alphabet_size, length, n_classes, filters=(20, 20), widths=(5, 3), bias=False, dtype="float32", seed=0
+):
     """Return the assignment's network: two convolutions with ReLU and a dense layer.
 
     Parameters

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import numpy as np
 
 from fastconv import engine, functional, losses, modelfile
-from fastconv.arrays import aligned_zeros, labels_array
+from fastconv.arrays import aligned_zeros, codes_array, labels_array
 from fastconv.errors import DTypeError, ModelFormatError, RangeError, ShapeError
 from fastconv.layers import LAYERS, Layer, OneHotInput, SequenceInput, VectorInput
 
@@ -64,30 +64,21 @@ class Sequential:
             self.dtype = np.dtype(dtype)
         except TypeError:
             self.dtype = None
-        if self.dtype not in (np.float32, np.float64):
+        if dtype is None or self.dtype not in (np.float32, np.float64):
             raise DTypeError(f"Sequential: dtype is float32 or float64, got {dtype!r}")
         if isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0:
             raise RangeError(f"Sequential: seed is an integer >= 0, got {seed!r}")
         self.seed = int(seed)
         self.metadata = {}
-        ops, self._shapes, owners = [], [input.shape], []
-        for i, layer in enumerate(self.layers):
-            if not isinstance(layer, Layer):
-                raise DTypeError(f"Sequential: layer {i} is {type(layer).__name__}, expected a layer")
-            shape = self._shapes[-1]
-            try:
-                self._shapes.append(layer.output_shape(shape, input.codes and i == 0))
-            except ShapeError as error:
-                raise ShapeError(f"layer {i}, {error}") from None
-            lowered = layer.lower(shape)
-            ops += lowered
-            owners += [i] * len(lowered)
-        if input.codes and not self.layers:
-            raise ShapeError("Sequential: codes need a first layer OneHotConv1D")
+        self._shapes = layer_shapes(self.layers, input)
         self.output_shape = self._shapes[-1]
-        self.program = engine.Program(ops, *_two(input.shape), input.codes, self.dtype == np.float32)
+        lowered = [(i, op) for i, layer in enumerate(self.layers) for op in layer.lower(self._shapes[i])]
+        self.program = engine.Program(
+            [op for _, op in lowered], *_two(input.shape), input.codes, self.dtype == np.float32,
+            flatten=len(self.output_shape) == 1,
+        )  # fmt: skip
         self.parameters = aligned_zeros(self.program.size, self.dtype)
-        self._slots = {f"{owners[op]}.{name}": (start, shape) for op, name, start, shape in self.program.slots}
+        self._slots = {f"{lowered[op][0]}.{name}": (start, shape) for op, name, start, shape in self.program.slots}
         self.params = self.views(self.parameters)
         for name, array in self.params.items():
             i, kind = name.split(".")
@@ -123,16 +114,14 @@ class Sequential:
             if x.dtype.kind not in "fiub":
                 raise DTypeError(f"{function}: expected x of numbers, got dtype {x.dtype}")
             return np.ascontiguousarray(x, self.dtype)
-        if x.dtype.kind not in "iu":
-            raise DTypeError(f"{function}: expected codes of an integer dtype, got {x.dtype}")
-        if x.dtype != np.int16 and x.size and not (x.min() >= -1 and x.max() < self.input.depth):
-            raise RangeError(f"{function}: codes must lie in -1..{self.input.depth - 1}, got {x.min()}..{x.max()}")
-        return np.ascontiguousarray(x, np.int16)
+        return codes_array(x, self.input.depth, function)
 
     def check_labels(self, y, n, function):
         """Return `y` as int64 labels of `n` samples, or raise an error that names what is wrong with them."""
         if len(self.output_shape) != 1:
-            raise ShapeError(f"{function}: a loss needs a vector of logits, the network gives shape {self.output_shape}")
+            raise ShapeError(
+                f"{function}: a loss needs a vector of logits, the network gives shape {self.output_shape}"
+            )
         return labels_array(y, n, self.output_shape[0], function)
 
     def _run(self, x, probabilities, threads, function):
@@ -168,7 +157,7 @@ class Sequential:
         if len(x) == 0:
             raise ShapeError(f"{function}: x has no samples")
         y = self.check_labels(y, len(x), function)
-        loss = losses.SoftmaxCrossEntropy() if loss is None else loss
+        loss = losses.checked(loss, function)
         weights = loss.sample_weights(y, self.output_shape[0], sample_weight)
         return x, y, None if weights is None else weights.astype(self.dtype), loss.label_smoothing
 
@@ -245,7 +234,9 @@ class Sequential:
             ops = layer.lower(before)
             mflop = engine.Program(ops, *_two(before), i == 0 and self.input.codes, True).operations / 1e6 if ops else 0
             total += mflop
-            rows.append((f"{i} {type(layer).__name__}", str(after), str(size), str(field), f"{mflop:.4f}" if mflop else ""))
+            rows.append(
+                (f"{i} {type(layer).__name__}", str(after), str(size), str(field), f"{mflop:.4f}" if mflop else "")
+            )
         rows.append(("total", "", str(self.parameters.size), "", f"{total:.4f}"))
         widths = [max(len(row[c]) for row in rows) for c in range(5)]
         return "\n".join(
@@ -273,6 +264,11 @@ class Sequential:
         >>> bool((again.parameters == net.parameters).all())
         True
         """
+        for name, array in self.params.items():
+            if not np.all(np.isfinite(array)):
+                raise RangeError(f"save: {name} holds numbers that are not finite")
+        if not isinstance(self.metadata, dict):
+            raise DTypeError(f"save: metadata is a dict, got {self.metadata!r}")
         described = {
             "layers": [{"type": type(layer).__name__, **asdict(layer)} for layer in self.layers],
             "input": {"type": type(self.input).__name__, **asdict(self.input)},
@@ -300,21 +296,42 @@ def load(path):
         kinds = {kind.__name__: kind for kind in (*LAYERS, OneHotInput, SequenceInput, VectorInput)}
         inputs, *layers = ({**part} for part in (described["input"], *described["layers"]))
         built = [kinds[part.pop("type")](**part) for part in (inputs, *layers)]
-        net = Sequential(built[1:], built[0], described["dtype"], described["seed"])
         if not isinstance(header["metadata"], dict):
             raise TypeError("metadata is not an object")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        shapes = zip(built[1:], layer_shapes(built[1:], built[0]), strict=False)
+        expected = {
+            f"{i}.{name}": shape
+            for i, (layer, before) in enumerate(shapes)
+            for name, shape in layer.parameter_shapes(before).items()
+        }
+        if {name: array.shape for name, array in arrays.items()} != expected:
+            raise ValueError("the parameters do not fit it")
+        net = Sequential(built[1:], built[0], described["dtype"], described["seed"])
+        if any(array.dtype != net.dtype for array in arrays.values()):
+            raise ValueError(f"the parameters are not {net.dtype}")
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelFormatError(f"{path}: the network's description is damaged: {error!r}") from None
-    if {name: (a.shape, a.dtype) for name, a in arrays.items()} != {
-        name: (a.shape, a.dtype) for name, a in net.params.items()
-    }:
-        raise ModelFormatError(f"{path}: the parameters do not fit the network's description")
     for name, array in arrays.items():
         if not np.all(np.isfinite(array)):
             raise ModelFormatError(f"{path}: {name} holds numbers that are not finite")
         net.params[name][...] = array
     net.metadata = header["metadata"]
     return net
+
+
+def layer_shapes(layers, input):
+    """Return the shape of a sample before each layer and after the last, or raise an error that names the layer."""
+    shapes = [input.shape]
+    for i, layer in enumerate(layers):
+        if not isinstance(layer, Layer):
+            raise DTypeError(f"Sequential: layer {i} is {type(layer).__name__}, expected a layer")
+        try:
+            shapes.append(layer.output_shape(shapes[-1], input.codes and i == 0))
+        except ShapeError as error:
+            raise ShapeError(f"layer {i}, {error}") from None
+    if input.codes and not layers:
+        raise ShapeError("Sequential: codes need a first layer OneHotConv1D")
+    return shapes
 
 
 def _two(shape):

@@ -1,6 +1,7 @@
 """Optimisers: descriptions; the engine makes the update in one pass over the flat vectors."""
 
 import math
+from numbers import Real
 
 from fastconv.errors import RangeError
 
@@ -26,7 +27,7 @@ class SGD:
         self.learning_rate = learning_rate
         if not callable(learning_rate):
             self.rate(0)
-        if isinstance(momentum, bool) or not isinstance(momentum, (int, float)) or not 0 <= momentum < 1:
+        if isinstance(momentum, bool) or not isinstance(momentum, Real) or not 0 <= momentum < 1:
             raise RangeError(f"SGD: momentum lies in [0, 1), got {momentum!r}")
         self.momentum = float(momentum)
 
@@ -38,7 +39,7 @@ class SGD:
         rate = self.learning_rate(update) if callable(self.learning_rate) else self.learning_rate
         try:
             good = not isinstance(rate, bool) and math.isfinite(rate) and rate > 0
-        except TypeError:
+        except (TypeError, OverflowError):
             good = False
         if not good:
             raise RangeError(f"SGD: the learning rate must be positive and finite, got {rate!r}")

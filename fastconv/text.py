@@ -129,7 +129,7 @@ class Alphabet:
         if keep not in ("start", "end"):
             raise RangeError(f"encode: keep is 'start' or 'end', got {keep!r}")
         if length is None:
-            length = max((len(s) for s in strings if isinstance(s, str)), default=1) or 1
+            length = max((len(s.lower() if self.lower else s) for s in strings if isinstance(s, str)), default=1) or 1
         if isinstance(length, bool) or not isinstance(length, (int, np.integer)) or length < 1:
             raise RangeError(f"encode: length is a positive integer, got {length!r}")
         if not allow_empty:

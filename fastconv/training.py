@@ -5,12 +5,12 @@ import time
 
 import numpy as np
 
-from fastconv import engine
+from fastconv import engine, losses
 from fastconv.arrays import aligned_zeros
-from fastconv.errors import DataError, DTypeError, NonFiniteLossError, RangeError, ShapeError
+from fastconv.errors import DataError, DTypeError, NonFiniteLossError, RangeError
 from fastconv.imbalance import undersample
 from fastconv.layers import positive
-from fastconv.losses import SoftmaxCrossEntropy
+from fastconv.network import Sequential
 from fastconv.optim import SGD
 
 SLICE_SECONDS = 0.1
@@ -103,8 +103,10 @@ class Trainer:
     """
 
     def __init__(self, net, loss=None, optimizer=None, batch_size=100, threads=None, seed=0, sampling="shuffle"):
+        if not isinstance(net, Sequential):
+            raise DTypeError(f"Trainer: expected a network, got {net!r}")
         self.net = net
-        self.loss = SoftmaxCrossEntropy() if loss is None else loss
+        self.loss = losses.checked(loss, "Trainer")
         self.optimizer = SGD(0.001, momentum=0.9) if optimizer is None else optimizer
         if not isinstance(self.optimizer, SGD):
             raise DTypeError(f"Trainer: expected an optimizer, got {optimizer!r}")
@@ -166,88 +168,93 @@ class Trainer:
         if len(x) == 0:
             raise DataError("fit: the data set is empty")
         y = net.check_labels(y, len(x), "fit")
-        loss = self.loss.resolve(y, net.output_shape[0])
-        weights = loss.sample_weights(y, net.output_shape[0], sample_weight)
+        weights = self.loss.sample_weights(y, net.output_shape[0], sample_weight)
         weights = None if weights is None else weights.astype(net.dtype)
         if validation is not None:
-            xv = net.check_input(validation[0], "fit: validation")
-            if len(xv) == 0:
-                raise ShapeError("fit: the validation set is empty")
-            validation = xv, net.check_labels(validation[1], len(xv), "fit: validation")
+            validation = self._check_validation(validation)
         if (epochs is None) == (updates is None):
             raise RangeError("fit: give either epochs or updates")
-        rows = self._order(y)
-        if self._examples not in (None, (len(x), len(rows))) and self._position:
-            self._epoch, self._position = self._epoch + 1, 0  # other data: the epoch that was begun is over
-            rows = self._order(y)
-        self._examples = len(x), len(rows)
-        batches = -(-len(rows) // self.batch_size)
-        if updates is None:
-            updates = positive("fit: epochs", epochs) * batches - self._position
-        end = self.updates + positive("fit: updates", updates)
-        every = positive("fit: evaluate_every", evaluate_every) if evaluate_every is not None else None
+        for name, value in (("epochs", epochs), ("updates", updates), ("evaluate_every", evaluate_every)):
+            if value is not None:
+                positive(f"fit: {name}", value)
         callbacks = list(callbacks)
+        if self._examples not in (None, len(x)) and self._position:
+            self._epoch, self._position = self._epoch + 1, 0  # other data: the epoch that was begun is over
+        rows = self._order(y)
+        self._examples = len(x)
+        batches = -(-len(rows) // self.batch_size)
+        end = self.updates + (updates if updates is not None else epochs * batches - self._position)
 
-        started, count, hits, total = time.perf_counter() - self._seconds, 0, 0, 0.0
-        length = None
+        started, count, hits, seen = time.perf_counter() - self._seconds, 0, 0, 0
+        length = max(1, int(SLICE_SECONDS * 2e9 / (3 * net.program.operations * self.batch_size + 1e4)))
         with _bar(end - self.updates, progress) as bar:
             while self.updates < end:
                 # the next record is due after:
                 due = end - self.updates
-                due = min(due, every - self.updates % every if every else batches - self._position)
-                if length is None:
-                    length = max(1, int(SLICE_SECONDS * 2e9 / (3 * net.program.operations * self.batch_size + 1e4)))
+                due = min(
+                    due, evaluate_every - self.updates % evaluate_every if evaluate_every else batches - self._position
+                )
                 order, starts = self._batches(rows, min(due, length))
                 rates = np.array([self.optimizer.rate(self.updates + i) for i in range(len(starts) - 1)])
-                losses, correct = np.empty(len(rates)), np.empty(len(rates), np.int64)
+                found, correct = np.empty(len(rates)), np.empty(len(rates), np.int64)
                 clock = time.perf_counter()
                 made = net.program.train(
-                    x, net.parameters, y, weights, loss.label_smoothing, order, starts, rates, self.optimizer.momentum,
-                    self.velocity, losses, correct, engine.threads(self.threads),
+                    x, net.parameters, y, weights, self.loss.label_smoothing, order, starts, rates, self.optimizer.momentum,
+                    self.velocity, found, correct, engine.threads(self.threads),
                 )  # fmt: skip
                 length = max(1, int(SLICE_SECONDS * len(rates) / (time.perf_counter() - clock + 1e-9)))
                 self.updates += made
                 self._position += made
-                if self._position == batches:
-                    self._epoch, self._position = self._epoch + 1, 0
-                    rows = self._order(y)
-                self.history.batch_losses += losses[:made].tolist()
+                self.history.batch_losses += found[:made].tolist()
                 bar.update(made)
                 if made < len(rates):
                     raise NonFiniteLossError(
-                        f"fit: the loss is {losses[made]} at update {self.updates + 1}; a smaller learning rate may help"
+                        f"fit: the loss is {found[made]} at update {self.updates + 1}; a smaller learning rate may help"
                     )
-                total += losses.sum()
-                count += made
-                hits += correct.sum() / len(order) * made
+                count, hits, seen = count + made, hits + correct.sum(), seen + len(order)
+                if self._position == batches:
+                    self._epoch, self._position = self._epoch + 1, 0
+                    size, rows = len(rows), self._order(y)
+                    if len(rows) != size:
+                        raise RangeError(f"fit: sampling gave {len(rows)} rows for an epoch, {size} for the one before")
                 self._seconds = time.perf_counter() - started
                 if made == due:
                     record = {
                         "update": self.updates,
                         "epoch": self._epoch + self._position / batches,
                         "lr": float(rates[-1]),
-                        "train_loss": float(total / count),
-                        "train_accuracy": float(hits / count),
+                        "train_loss": float(np.mean(self.history.batch_losses[-count:])),
+                        "train_accuracy": float(hits / seen),
                     }
                     if validation is not None:
-                        found = net.evaluate(*validation, self.loss, threads=self.threads)
-                        record["validation_loss"], record["validation_accuracy"] = found
-                        bar.set_postfix(loss=f"{record['train_loss']:.3f}", validation=f"{found[1]:.1%}")
+                        loss, accuracy = net.evaluate(*validation, self.loss, threads=self.threads)
+                        record["validation_loss"], record["validation_accuracy"] = loss, accuracy
+                        bar.set_postfix(loss=f"{record['train_loss']:.3f}", validation=f"{accuracy:.1%}")
                     self._seconds = time.perf_counter() - started
                     record["seconds"] = self._seconds
                     self.history.records.append(record)
-                    count, hits, total = 0, 0, 0.0
+                    count, hits, seen = 0, 0, 0
                     if any([callback(self, record) is True for callback in callbacks]):
                         break
         return self.history
 
+    def _check_validation(self, validation):
+        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+            raise DTypeError(f"fit: validation is a pair (x, y), got {type(validation).__name__}")
+        x = self.net.check_input(validation[0], "fit: validation")
+        if len(x) == 0:
+            raise DataError("fit: the validation set is empty")
+        return x, self.net.check_labels(validation[1], len(x), "fit: validation")
+
     def _order(self, y):
         """Return the rows of the current epoch."""
         sample = self.sampling if callable(self.sampling) else SAMPLINGS[self.sampling]
-        rows = np.ascontiguousarray(sample(y, np.random.default_rng([self.seed, self._epoch])), np.int64)
+        rows = np.asarray(sample(y, np.random.default_rng([self.seed, self._epoch])))
+        if rows.size and rows.dtype.kind not in "iu":
+            raise DTypeError(f"fit: sampling gave {rows.dtype}, expected integer indices")
         if rows.ndim != 1 or not rows.size or rows.min() < 0 or rows.max() >= len(y):
             raise RangeError(f"fit: sampling gave {rows.shape} rows, expected indices 0..{len(y) - 1} of an epoch")
-        return rows
+        return np.ascontiguousarray(rows, np.int64)
 
     def _batches(self, rows, most):
         """Return the rows of the next batches, at most `most` and within the epoch, and where each starts."""

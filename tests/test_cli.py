@@ -137,7 +137,9 @@ def test_bench_prints_the_table_and_writes_json(tmp_path, capsys):
     assert all(row["seconds"] > 0 and name in out for name, row in rows.items())
     assert rows["naive kron"]["scaled_from"] == 3 and "timed on 3 updates and scaled" in out
     assert json.loads(path.read_text())["loss_difference"] < 1e-4
-    assert rows["fastconv"]["ratio_to_naive"] == pytest.approx(rows["naive kron"]["seconds"] / rows["fastconv"]["seconds"])
+    assert rows["fastconv"]["ratio_to_naive"] == pytest.approx(
+        rows["naive kron"]["seconds"] / rows["fastconv"]["seconds"]
+    )
 
 
 def test_a_closed_pipe_is_quiet(model):
@@ -182,8 +184,8 @@ def test_the_readme_runs(tmp_path, monkeypatch, capsys):
     for block in blocks:
         exec(compile(block, "README.md", "exec"), scope)
     first, second, *_ = capsys.readouterr().out.splitlines()
-    assert float(first) > 0.3
-    assert second == "['Japanese', 'Irish']"
+    assert float(first) > 0.4
+    assert second == "['Japanese', 'Polish']"
     np.testing.assert_allclose(
         scope["matrices"].mf(scope["F"], 19) @ scope["matrices"].vec(scope["X"]),
         scope["matrices"].mx(scope["X"], 5, 20) @ scope["matrices"].vec(scope["F"]),

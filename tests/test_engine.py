@@ -69,7 +69,10 @@ def test_all_networks_train_to_the_same_losses(level, rng):
     codes[5, 1] = -1  # an unknown character within a name
     weight = rng.uniform(0.5, 2, 60)
     net = fc.models.surname_convnet(7, 11, 18, (4, 5), (3, 4), dtype="float64")
-    others = [kind(codes, labels, *net.params.values(), weight) for kind in (NaiveNetwork, OptimisedNetwork, VectorisedNetwork)]
+    others = [
+        kind(codes, labels, *net.params.values(), weight)
+        for kind in (NaiveNetwork, OptimisedNetwork, VectorisedNetwork)
+    ]
     batches = [rng.integers(0, 60, 13) for _ in range(8)]
     trainer = fc.Trainer(
         net, optimizer=fc.SGD(0.05, momentum=0.9), batch_size=13, sampling=lambda labels, rng: np.concatenate(batches)

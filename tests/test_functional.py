@@ -122,7 +122,9 @@ def test_conv1d_is_scipys_correlation(level, rng):
 def test_a_code_is_a_one_hot_column(level, rng):
     codes, w = codes_of(rng, 9, 12, 6), rng.normal(size=(4, 6, 5))
     columns = (codes[:, :, None] == np.arange(6)).astype(float)
-    np.testing.assert_allclose(functional.onehot_conv1d(codes, w), functional.conv1d(columns, w), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        functional.onehot_conv1d(codes, w), functional.conv1d(columns, w), rtol=1e-12, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES[1:6])
@@ -210,7 +212,9 @@ def test_threads_change_no_bit(level, rng, threads):
 def test_inputs_may_be_strided_and_of_mixed_types(rng):
     x = rng.normal(size=(6, 9, 4))[::2, ::-1]
     w = np.arange(24).reshape(2, 4, 3)
-    np.testing.assert_allclose(functional.conv1d(x, w), twin.conv1d(np.ascontiguousarray(x), w.astype(float)), rtol=1e-12)
+    np.testing.assert_allclose(
+        functional.conv1d(x, w), twin.conv1d(np.ascontiguousarray(x), w.astype(float)), rtol=1e-12
+    )
     assert functional.conv1d(x.astype(np.float32), w.astype(np.float32)).dtype == np.float32
     assert functional.conv1d(x.astype(np.float32), w).dtype == np.float64
 

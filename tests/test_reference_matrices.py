@@ -36,10 +36,7 @@ def correlate(x, F):
     """S (n_f, n_len - k + 1): each filter with each channel by SciPy, summed over channels."""
     return np.array(
         [
-            sum(
-                scipy.signal.correlate(x[c], F[c, :, i], mode="valid", method="direct")
-                for c in range(x.shape[0])
-            )
+            sum(scipy.signal.correlate(x[c], F[c, :, i], mode="valid", method="direct") for c in range(x.shape[0]))
             for i in range(F.shape[2])
         ]
     )

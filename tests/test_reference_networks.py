@@ -111,9 +111,7 @@ def test_training_follows_the_naive_network(network_class, shape, weighted):
     found = [faster.step(batch, 0.05, 0.9) for batch in batches]
     assert len(set(expected)) == 6
     np.testing.assert_allclose(found, expected, rtol=1e-10)
-    for w, reference, start in zip(
-        weights(faster), weights(naive), (a["w1"], a["w2"], a["w3"]), strict=True
-    ):
+    for w, reference, start in zip(weights(faster), weights(naive), (a["w1"], a["w2"], a["w3"]), strict=True):
         assert not np.allclose(reference, start)
         np.testing.assert_allclose(w, reference, rtol=1e-10, atol=1e-12)
 
@@ -347,10 +345,7 @@ def test_softmax_cross_entropy_and_its_gradient(weighted):
     for entry in np.ndindex(logits.shape):
         bump = np.zeros_like(logits)
         bump[entry] = 1e-6
-        high, low = (
-            kernels.softmax_cross_entropy(logits + sign * bump, labels, weight)[0]
-            for sign in (1, -1)
-        )
+        high, low = (kernels.softmax_cross_entropy(logits + sign * bump, labels, weight)[0] for sign in (1, -1))
         assert dlogits[entry] == pytest.approx((high - low) / 2e-6, rel=1e-6, abs=1e-8)
 
 

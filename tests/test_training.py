@@ -337,12 +337,17 @@ def test_validation_loss_and_accuracy_are_those_of_evaluate(loss):
     assert len(found) == 3
 
 
-def test_balanced_weights_are_those_of_the_training_labels_in_validation_too():
+def test_balanced_means_the_labels_that_are_evaluated():
+    """In training the weights are those of the training labels, in validation those of the validation labels."""
     (x, y), (xv, yv) = names(200), names(77, seed=1)
-    counts = np.bincount(y, minlength=CLASSES)
     trainer = fc.Trainer(convnet(), loss=fc.SoftmaxCrossEntropy("balanced"), batch_size=32)
     history = trainer.fit(x, y, updates=2, validation=(xv, yv))
-    expected = trainer.net.evaluate(xv, yv, loss=fc.SoftmaxCrossEntropy(balanced_weights(counts)))
+    explicit = fc.Trainer(
+        convnet(), loss=fc.SoftmaxCrossEntropy(balanced_weights(np.bincount(y, minlength=CLASSES))), batch_size=32
+    )
+    assert history.batch_losses == explicit.fit(x, y, updates=2).batch_losses
+    weights = balanced_weights(np.bincount(yv, minlength=CLASSES))
+    expected = trainer.net.evaluate(xv, yv, loss=fc.SoftmaxCrossEntropy(weights))
     assert (history["validation_loss"][-1], history["validation_accuracy"][-1]) == expected
 
 

@@ -44,15 +44,15 @@ from pathlib import Path
 import numpy as np
 
 __all__ = [
-    "Peer",
-    "PeerUnavailable",
-    "TorchEager",
-    "TorchDense",
-    "TorchGather",
-    "TorchCompiled",
+    "PEERS",
     "JaxJit",
     "JaxScan",
-    "PEERS",
+    "Peer",
+    "PeerUnavailable",
+    "TorchCompiled",
+    "TorchDense",
+    "TorchEager",
+    "TorchGather",
     "available",
     "set_threads",
     "subprocess_environment",
@@ -504,9 +504,7 @@ def _jax_update(state, data, indices, rate, momentum):
         filters = w1.shape[2]
         table = jnp.concatenate([w1.reshape(-1, filters), jnp.zeros((1, filters), w1.dtype)])
         batch_rows = rows[indices]
-        hidden = sum(
-            table.at[batch_rows[:, :, k]].get(mode="promise_in_bounds") for k in range(w1.shape[0])
-        )
+        hidden = sum(table.at[batch_rows[:, :, k]].get(mode="promise_in_bounds") for k in range(w1.shape[0]))
         hidden = jax.nn.relu(hidden)
         n_positions = hidden.shape[1] - w2.shape[0] + 1
         windows = [hidden[:, k : k + n_positions] for k in range(w2.shape[0])]
@@ -545,8 +543,7 @@ def _start_jax(threads):
         _jax_threads = threads
     elif _jax_threads != threads:
         raise PeerUnavailable(
-            f"JAX: runs with {_jax_threads} thread(s) in this process, {threads} asked for; "
-            "start another process"
+            f"JAX: runs with {_jax_threads} thread(s) in this process, {threads} asked for; start another process"
         )
 
 
@@ -655,9 +652,7 @@ class JaxScan(_JaxPeer):
     def _updates(self, index_batches, learning_rate, momentum):
         rate, momentum = self.dtype.type(learning_rate), self.dtype.type(momentum)
         with self._context():
-            self._state, results = self._scan(
-                self._state, self._data, index_batches.astype(np.int32), rate, momentum
-            )
+            self._state, results = self._scan(self._state, self._data, index_batches.astype(np.int32), rate, momentum)
         self._jax.block_until_ready(self._state)
         return results
 

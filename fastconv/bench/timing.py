@@ -193,7 +193,15 @@ def machine():
 def table(result):
     """Return the lines of the table, for printing."""
     settings = result["settings"]
-    head = ("implementation", "threads", f"{settings['updates']} updates", "an update", "x naive", "x best peer", "loss")
+    head = (
+        "implementation",
+        "threads",
+        f"{settings['updates']} updates",
+        "an update",
+        "x naive",
+        "x best peer",
+        "loss",
+    )
     body = [
         (
             row["name"],
@@ -208,7 +216,9 @@ def table(result):
     ]
     widths = [max(len(line[c]) for line in [head, *body]) for c in range(len(head))]
     lines = [
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))])
+        "  ".join(
+            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+        )
         for line in [head, *body]
     ]
     lines.insert(1, "-" * len(lines[0]))

@@ -3,6 +3,7 @@
 import os
 import unicodedata
 import zipfile
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from importlib import resources
@@ -102,10 +103,13 @@ def _with_split(pairs):
 def _read_lines(folder, name):
     path = os.path.join(folder, name)
     try:
-        with open(path, encoding="ascii") as file:
-            return path, [(n, line.rstrip("\r\n")) for n, line in enumerate(file, 1) if line.strip()]
+        with open(path, "rb") as file:
+            lines = file.read().decode("ascii").rstrip().splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not ASCII: byte {error.start} is {error.object[error.start]:#x}") from None
+    if not lines:
+        raise DataError(f"{path}: empty")
+    return path, list(enumerate(lines, 1))
 
 
 def _load_course(folder):
@@ -127,11 +131,11 @@ def _load_course(folder):
     for n, line in lines:
         name, _, label = line.rpartition(" ")
         if not name.strip() or not label.isdecimal() or not 1 <= int(label) <= len(target_names):
-            raise DataError(f"{path}, line {n}: expected 'name label' with a label 1 to {len(target_names)}, got {line!r}")
+            raise DataError(
+                f"{path}, line {n}: expected 'name label' with a label 1 to {len(target_names)}, got {line!r}"
+            )
         data.append(name.lower())
         target.append(int(label) - 1)
-    if not data:
-        raise DataError(f"{path}: no names")
     path, lines = _read_lines(folder, "Validation_Inds.txt")
     validation = []
     for n, line in lines:
@@ -191,10 +195,19 @@ def fetch_surnames(url=ARCHIVE, known_hash=None, progress=False):
     path = pooch.retrieve(
         url,
         known_hash=known_hash,
-        fname="surnames.zip",
+        fname=f"surnames-{crc32(url.encode()):08x}.zip",
         path=os.environ.get("FASTCONV_DATA") or pooch.os_cache("fastconv"),
         progressbar=progress,
     )
+    try:
+        return _with_split(_read_archive(path))
+    except DataError:
+        os.unlink(path)  # what is not the archive is not kept for the next call
+        raise
+
+
+def _read_archive(path):
+    """Return the (name, language) pairs of the archive."""
     pairs = []
     try:
         with zipfile.ZipFile(path) as archive:
@@ -207,8 +220,8 @@ def fetch_surnames(url=ARCHIVE, known_hash=None, progress=False):
                     plain = "".join(c for c in to_ascii(line) if c.isalpha() or c in " '").strip()
                     if plain:
                         pairs.append((plain, language))
-    except (zipfile.BadZipFile, UnicodeDecodeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not the names archive: {error}") from None
     if len(Counter(language for _, language in pairs)) < 2:
         raise DataError(f"{path}: expected names/<Language>.txt for at least two languages")
-    return _with_split(pairs)
+    return pairs

@@ -11,6 +11,7 @@ from fastconv.engine import cpu
 from fastconv.errors import RangeError
 
 LEVELS = ("base", "avx2", "avx512")
+MAX_THREADS = 1024
 
 
 def load(level=None):
@@ -64,7 +65,7 @@ def threads(n=None):
     Parameters
     ----------
     n : int, optional
-        Positive. By default what OpenMP and the process's affinity allow: ``OMP_NUM_THREADS`` and threadpoolctl
+        Positive; more than 1,024 are never used. By default what OpenMP and the process's affinity allow: ``OMP_NUM_THREADS`` and threadpoolctl
         count. In a forked child it is one, for OpenMP's threads do not survive a fork.
 
     Examples
@@ -77,4 +78,4 @@ def threads(n=None):
         raise RangeError(f"threads: expected a positive integer or None, got {n!r}")
     if _forked or not cpu.OPENMP:
         return 1
-    return int(n) if n is not None else cpu.max_threads()
+    return min(int(n), MAX_THREADS) if n is not None else cpu.max_threads()

@@ -3,12 +3,12 @@
 from libc.stdint cimport int16_t, int64_t
 from libc.string cimport memcpy, memset
 
-from fastconv.engine.plan cimport CONV1D, DENSE, ONEHOT_CONV1D, Op, Plan, Tensor
+from fastconv.engine.plan cimport CONV1D, DENSE, FLATTEN, ONEHOT_CONV1D, Op, Plan, Tensor
 from fastconv.kernels.bias cimport bias_backward
 from fastconv.kernels.conv1d cimport conv1d_backward_w, conv1d_backward_x, conv1d_forward
 from fastconv.kernels.dense cimport dense_backward_w, dense_backward_x, dense_forward
 from fastconv.kernels.onehot_conv1d cimport onehot_conv1d_backward_w, onehot_conv1d_forward
-from fastconv.kernels.pack cimport pack_rows
+from fastconv.kernels.pack cimport pack_rows, unpack_rows
 from fastconv.kernels.real cimport real
 from fastconv.kernels.relu cimport relu_backward, relu_forward
 
@@ -81,7 +81,7 @@ cdef inline void forward(
         active_x, active_y = work.active + o * plan.chunk, work.active + (o + 1) * plan.chunk
         b = packed + op.b if op.b >= 0 else NULL
         for i in range(n):  # without a bias, nothing comes of nothing
-            active_y[i] = ty.length if op.b >= 0 or op.kind == DENSE else min(active_x[i], ty.length)
+            active_y[i] = ty.length if op.b >= 0 or ty.length == 1 else min(active_x[i], ty.length)
         if op.kind == ONEHOT_CONV1D:
             onehot_conv1d_forward(n, tx.length, op.width, tx.channels, ty.channels, work.codes, active_x,
                                   active_y, packed + op.w, b, op.relu, ty.sample, values + ty.y)
@@ -91,6 +91,9 @@ cdef inline void forward(
         elif op.kind == DENSE:
             dense_forward(n, tx.channels, ty.channels, active_x, tx.sample, values + tx.y,
                           packed + op.w, b, op.relu, ty.sample, values + ty.y)
+        elif op.kind == FLATTEN:
+            for i in range(n):
+                unpack_rows(tx.length, tx.channels, values + tx.y + i * tx.sample, values + ty.y + i * ty.sample)
         else:
             relu_forward(n, tx.length * tx.row, tx.sample, values + tx.y, values + ty.y)
 
@@ -103,7 +106,7 @@ cdef inline void backward(
 
     Where op o has ReLU in its epilogue, the op behind it masks the gradient that it hands back.
     """
-    cdef Py_ssize_t o
+    cdef Py_ssize_t o, i
     cdef const Op *op
     cdef const Tensor *tx
     cdef const Tensor *ty
@@ -138,5 +141,10 @@ cdef inline void backward(
             if op.wt >= 0:
                 dense_backward_x(n, tx.channels, ty.channels, active_x, ty.sample, dy, packed + op.wt,
                                  mask, tx.sample, dx)
+        elif op.kind == FLATTEN:
+            for i in range(n):
+                pack_rows(tx.length, tx.channels, dy + i * ty.sample, dx + i * tx.sample)
+            if mask != NULL:
+                relu_backward(n, tx.length * tx.row, tx.sample, mask, dx, dx)
         elif o > 0 or plan.input_gradient:
             relu_backward(n, tx.length * tx.row, tx.sample, values + ty.y, dy, dx)

@@ -5,6 +5,7 @@ cdef enum Kind:
     CONV1D
     DENSE
     RELU
+    FLATTEN                 # positions side by side in one row: only at a network's end, where no dense follows
 
 ctypedef struct Tensor:
     # The activations of one layer in a thread's scratch: samples of `length` padded rows between two margins of

@@ -5,7 +5,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from math import prod
 
-from fastconv.engine.plan cimport CONV1D, DENSE, ONEHOT_CONV1D, RELU
+from fastconv.engine.plan cimport CONV1D, DENSE, FLATTEN, ONEHOT_CONV1D, RELU
 from fastconv.kernels.tile cimport FC_LEVEL
 
 LEVEL = FC_LEVEL.decode()
@@ -15,7 +15,9 @@ LEVEL = FC_LEVEL.decode()
 cdef double CHUNK_OPERATIONS = 9e6
 cdef Py_ssize_t CHUNK_SAMPLES = 256
 cdef Py_ssize_t STRIP_ROWS = 64
-cdef dict KINDS = {"onehot_conv1d": ONEHOT_CONV1D, "conv1d": CONV1D, "dense": DENSE, "relu": RELU}
+cdef dict KINDS = {
+    "onehot_conv1d": ONEHOT_CONV1D, "conv1d": CONV1D, "dense": DENSE, "relu": RELU, "flatten": FLATTEN,
+}
 
 
 cdef void *address(object array, str formats, Py_ssize_t size, bint writable=False) except? NULL:
@@ -56,6 +58,8 @@ cdef class Program:
         float32 if true, otherwise float64.
     input_gradient : bool
         Whether :meth:`backward` also gives the gradient by the input.
+    flatten : bool
+        Whether the output is to be one row, whatever the operations give.
 
     Attributes
     ----------
@@ -84,12 +88,14 @@ cdef class Program:
     cdef readonly double operations
 
     def __init__(self, list ops, Py_ssize_t length, Py_ssize_t channels, bint codes, bint single,
-                 bint input_gradient=False):
+                 bint input_gradient=False, bint flatten=False):
         self.single, self.format = single, "f" if single else "d"
         self.slots, self.operations = [], 0
         self.plan.codes, self.plan.input_gradient = codes, input_gradient
-        self._allocate(len(ops))
+        self._allocate(len(ops) + 1)
         self._lower(ops, length, channels)
+        if flatten and self.output_shape[0] > 1:
+            self._append_flatten()
         self._lay_out()
 
     def __dealloc__(self):
@@ -143,6 +149,16 @@ cdef class Program:
             plan.n_ops += 1
             plan.tensors[plan.n_ops].length, plan.tensors[plan.n_ops].channels = length, channels
         self.output_shape = (length, channels)
+        return 0
+
+    cdef int _append_flatten(self) except -1:
+        """One row at the end, of all positions."""
+        cdef Op *op = &self.plan.ops[self.plan.n_ops]
+        cdef Tensor *last = &self.plan.tensors[self.plan.n_ops + 1]
+        op.kind, op.w, op.b, op.wt = FLATTEN, -1, -1, -1
+        last.length, last.channels = 1, self.output_shape[0] * self.output_shape[1]
+        self.plan.n_ops += 1
+        self.output_shape = (1, last.channels)
         return 0
 
     cdef _parameter(self, Py_ssize_t index, str name, list shape):

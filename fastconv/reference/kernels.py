@@ -26,15 +26,11 @@ def _require_codes(function, codes, depth):
 def _require_conv1d(function, x_shape, w_shape):
     """Check that a convolution of these shapes exists."""
     if len(x_shape) != 3 or len(w_shape) != 3:
-        raise ValueError(
-            f"{function}: x has shape {x_shape} and w {w_shape}, expected (N, L, C) and (K, C, F)"
-        )
+        raise ValueError(f"{function}: x has shape {x_shape} and w {w_shape}, expected (N, L, C) and (K, C, F)")
     if x_shape[2] != w_shape[1]:
         raise ValueError(f"{function}: x has {x_shape[2]} channels, w expects {w_shape[1]}")
     if x_shape[1] < w_shape[0]:
-        raise ValueError(
-            f"{function}: x has length {x_shape[1]}, less than the filter width {w_shape[0]}"
-        )
+        raise ValueError(f"{function}: x has length {x_shape[1]}, less than the filter width {w_shape[0]}")
 
 
 def _require_shape(function, name, array, shape):
@@ -437,8 +433,7 @@ def softmax_cross_entropy(logits, labels, sample_weight=None):
     _require_shape("softmax_cross_entropy", "labels", labels, (n,))
     if n and (labels.min() < 0 or labels.max() >= classes):
         raise ValueError(
-            f"softmax_cross_entropy: labels run from {labels.min()} to {labels.max()}, "
-            f"expected 0 to {classes - 1}"
+            f"softmax_cross_entropy: labels run from {labels.min()} to {labels.max()}, expected 0 to {classes - 1}"
         )
     weight = np.ones(n, logits.dtype)
     if sample_weight is not None:

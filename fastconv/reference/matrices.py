@@ -81,8 +81,7 @@ def one_hot(codes, depth, dtype=np.float64):
     codes = _require_ndim("one_hot", "codes", codes, "n_len")
     if codes.size and (codes.min() < -1 or codes.max() >= depth):
         raise ValueError(
-            f"one_hot: codes run from {codes.min()} to {codes.max()}, "
-            f"expected -1 to {depth - 1} for depth {depth}"
+            f"one_hot: codes run from {codes.min()} to {codes.max()}, expected -1 to {depth - 1} for depth {depth}"
         )
     return (np.arange(depth)[:, None] == codes).astype(dtype)
 
@@ -297,6 +296,4 @@ def sparse_mx(x, k, n_f):
     rows = window[:, None] * n_f + filters
     columns = entry[:, None] + filters * width
     values = np.repeat(windows[window, entry], n_f)
-    return sp.csr_array(
-        (values, (rows.ravel(), columns.ravel())), shape=(n_windows * n_f, n_f * width)
-    )
+    return sp.csr_array((values, (rows.ravel(), columns.ravel())), shape=(n_windows * n_f, n_f * width))

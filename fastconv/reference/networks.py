@@ -79,9 +79,7 @@ class _SurnameNetwork:
             if array.ndim != len(axes.split(",")):
                 raise ValueError(f"{name}: {what} has shape {array.shape}, expected ({axes})")
         n, length = self.codes.shape
-        (k1, depth, f1), (k2, channels, f2), (units_in, classes) = (
-            w.shape for w in (self.w1, self.w2, self.w3)
-        )
+        (k1, depth, f1), (k2, channels, f2), (units_in, classes) = (w.shape for w in (self.w1, self.w2, self.w3))
         self._length1 = length - k1 + 1
         self._length2 = self._length1 - k2 + 1
         if self._length2 < 1:
@@ -100,8 +98,7 @@ class _SurnameNetwork:
         ):
             if values.size and (values.min() < low or values.max() >= high):
                 raise ValueError(
-                    f"{name}: {what} run from {values.min()} to {values.max()}, "
-                    f"expected {low} to {high - 1}"
+                    f"{name}: {what} run from {values.min()} to {values.max()}, expected {low} to {high - 1}"
                 )
 
     def gradients(self, indices):
@@ -157,9 +154,7 @@ class _SurnameNetwork:
 
     def _loss(self, logits, indices):
         """Loss and its gradient with respect to `logits` (n, classes)."""
-        loss, dlogits = softmax_cross_entropy(
-            logits, self.labels[indices], self.sample_weight[indices]
-        )
+        loss, dlogits = softmax_cross_entropy(logits, self.labels[indices], self.sample_weight[indices])
         return float(loss), dlogits
 
 
@@ -257,9 +252,7 @@ class OptimisedNetwork(_MatrixNetwork):
     def __init__(self, codes, labels, w1, w2, w3, sample_weight=None):
         super().__init__(codes, labels, w1, w2, w3, sample_weight)
         k, depth, filters = self.w1.shape
-        self._m_x1 = [
-            sparse_mx(one_hot(row[None], depth, self.dtype)[0].T, k, filters) for row in self.codes
-        ]
+        self._m_x1 = [sparse_mx(one_hot(row[None], depth, self.dtype)[0].T, k, filters) for row in self.codes]
 
     def _filters1_gradient(self, g, index):
         return g @ self._m_x1[index]

@@ -212,7 +212,8 @@ def check_folder(folder, study, force=False):
         raise DataError(f"{folder}: a file, expected a folder for the report")
     if not force and os.path.isdir(folder) and os.listdir(folder) and _study_in(folder) != study:
         raise DataError(
-            f"{folder}: not empty, and holds no earlier report of the study {study!r}; choose another folder or force"
+            f"{folder}: not empty, and holds no earlier report of the study {study!r}; choose another folder, "
+            "or force it (--force)"
         )
 
 
