@@ -39,7 +39,8 @@ def _floats(function, **arrays):
 
 def _shape(function, name, array, expected):
     """Check a shape against one that holds numbers and, for what is free, letters."""
-    fits = array.ndim == len(expected) and all(isinstance(e, str) or e == n for e, n in zip(expected, array.shape))
+    fits = array.ndim == len(expected)
+    fits = fits and all(isinstance(e, str) or e == n for e, n in zip(expected, array.shape, strict=True))
     if not fits:
         wanted = ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "")
         raise ShapeError(f"{function}: expected {name} of shape ({wanted}), got {array.shape}")

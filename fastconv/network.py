@@ -213,15 +213,15 @@ class Sequential:
         >>> import fastconv as fc
         >>> net = fc.models.surname_convnet(alphabet_size=28, length=19, n_classes=18)
         >>> print(net.summary())
-        layer               output shape  parameters  receptive field   MFLOP
-        input OneHotInput       (19, 28)           0                1
-        0 OneHotConv1D          (15, 20)        2800                5  0.0015
-        1 ReLU                  (15, 20)           0                5
-        2 Conv1D                (13, 20)        1200                7  0.0312
-        3 ReLU                  (13, 20)           0                7
-        4 Flatten                 (260,)           0               19
-        5 Dense                    (18,)        4680               19  0.0094
-        total                                   8680                   0.0421
+        layer              output shape  parameters  receptive field   MFLOP
+        input OneHotInput      (19, 28)           0                1
+        0 OneHotConv1D         (15, 20)        2800                5  0.0015
+        1 ReLU                 (15, 20)           0                5
+        2 Conv1D               (13, 20)        1200                7  0.0312
+        3 ReLU                 (13, 20)           0                7
+        4 Flatten                (260,)           0               19
+        5 Dense                   (18,)        4680               19  0.0094
+        total                                  8680                   0.0421
         """
         rows = [("layer", "output shape", "parameters", "receptive field", "MFLOP")]
         rows.append((f"input {type(self.input).__name__}", str(self.input.shape), "0", "1", ""))

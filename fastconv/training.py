@@ -185,33 +185,35 @@ class Trainer:
         batches = -(-len(rows) // self.batch_size)
         end = self.updates + (updates if updates is not None else epochs * batches - self._position)
 
-        started, count, hits, seen = time.perf_counter() - self._seconds, 0, 0, 0
+        started = time.perf_counter() - self._seconds
+        count, hits, seen = 0, 0, 0  # batches, hits and examples since the last record
         length = max(1, int(SLICE_SECONDS * 2e9 / (3 * net.program.operations * self.batch_size + 1e4)))
         with _bar(end - self.updates, progress) as bar:
             while self.updates < end:
-                # the next record is due after:
-                due = end - self.updates
-                due = min(
-                    due, evaluate_every - self.updates % evaluate_every if evaluate_every else batches - self._position
-                )
+                due = end - self.updates  # updates until the next record
+                if evaluate_every is None:
+                    due = min(due, batches - self._position)
+                else:
+                    due = min(due, evaluate_every - self.updates % evaluate_every)
                 order, starts = self._batches(rows, min(due, length))
                 rates = np.array([self.optimizer.rate(self.updates + i) for i in range(len(starts) - 1)])
-                found, correct = np.empty(len(rates)), np.empty(len(rates), np.int64)
+                losses_, hits_ = np.empty(len(rates)), np.empty(len(rates), np.int64)
                 clock = time.perf_counter()
                 made = net.program.train(
-                    x, net.parameters, y, weights, self.loss.label_smoothing, order, starts, rates, self.optimizer.momentum,
-                    self.velocity, found, correct, engine.threads(self.threads),
+                    x, net.parameters, y, weights, self.loss.label_smoothing, order, starts, rates,
+                    self.optimizer.momentum, self.velocity, losses_, hits_, engine.threads(self.threads),
                 )  # fmt: skip
                 length = max(1, int(SLICE_SECONDS * len(rates) / (time.perf_counter() - clock + 1e-9)))
                 self.updates += made
                 self._position += made
-                self.history.batch_losses += found[:made].tolist()
+                self.history.batch_losses += losses_[:made].tolist()
                 bar.update(made)
                 if made < len(rates):
                     raise NonFiniteLossError(
-                        f"fit: the loss is {found[made]} at update {self.updates + 1}; a smaller learning rate may help"
+                        f"fit: the loss is {losses_[made]} at update {self.updates + 1}; "
+                        "a smaller learning rate may help"
                     )
-                count, hits, seen = count + made, hits + correct.sum(), seen + len(order)
+                count, hits, seen = count + made, hits + hits_.sum(), seen + len(order)
                 if self._position == batches:
                     self._epoch, self._position = self._epoch + 1, 0
                     size, rows = len(rows), self._order(y)
@@ -230,11 +232,11 @@ class Trainer:
                         loss, accuracy = net.evaluate(*validation, self.loss, threads=self.threads)
                         record["validation_loss"], record["validation_accuracy"] = loss, accuracy
                         bar.set_postfix(loss=f"{record['train_loss']:.3f}", validation=f"{accuracy:.1%}")
-                    self._seconds = time.perf_counter() - started
-                    record["seconds"] = self._seconds
+                    record["seconds"] = self._seconds = time.perf_counter() - started
                     self.history.records.append(record)
                     count, hits, seen = 0, 0, 0
-                    if any([callback(self, record) is True for callback in callbacks]):
+                    answers = [callback(self, record) for callback in callbacks]
+                    if any(answer is True for answer in answers):
                         break
         return self.history
 

@@ -150,7 +150,7 @@ def test_the_given_weights_are_not_written_to(peer):
 def test_every_peer_is_either_available_or_has_a_reason():
     names = [peer.name for peer in peers.available()]
     assert sorted([*names, *peers.unavailable()]) == sorted(peer.name for peer in peers.PEERS)
-    assert len(set(peer.name for peer in peers.PEERS)) == len(peers.PEERS)
+    assert len({peer.name for peer in peers.PEERS}) == len(peers.PEERS)
 
 
 def test_a_missing_framework_is_a_reason_and_an_error(monkeypatch):

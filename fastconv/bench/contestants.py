@@ -1,8 +1,9 @@
 """The implementations that the timing compares, behind one interface: restart, then run.
 
 A contestant is built from the data and the initial weights. ``warm_up(batches)`` compiles what is to be compiled,
-``restart()`` returns to the initial weights and zero velocities, ``run(batches)`` makes one update a row of ``batches`` (updates, batch size) and returns
-the losses. Only ``run`` is timed; it gathers the rows of each batch from the data set itself.
+``restart()`` returns to the initial weights and zero velocities, ``run(batches)`` makes one update a row of ``batches``
+(updates, batch size) and returns the losses. Only ``run`` is timed; it gathers the rows of each batch from the data set
+itself.
 """
 
 from typing import NamedTuple

@@ -65,8 +65,9 @@ def threads(n=None):
     Parameters
     ----------
     n : int, optional
-        Positive; more than 1,024 are never used. By default what OpenMP and the process's affinity allow: ``OMP_NUM_THREADS`` and threadpoolctl
-        count. In a forked child it is one, for OpenMP's threads do not survive a fork.
+        Positive; more than 1,024 are never used. By default what OpenMP and the process's affinity allow:
+        ``OMP_NUM_THREADS`` and threadpoolctl count. In a forked child it is one, for OpenMP's threads do not survive
+        a fork.
 
     Examples
     --------
