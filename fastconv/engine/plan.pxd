@@ -24,9 +24,10 @@ ctypedef struct Op:
     Py_ssize_t wt           # offset of the transposed weights in the packed parameters; -1: no dx is wanted
 
 ctypedef struct Strip:
-    # Rows of one parameter, the unit of reduction and update.
-    Py_ssize_t flat, packed
+    # Some rows of one parameter, the unit of packing, summation and update.
+    Py_ssize_t flat, packed     # where its rows begin in the flat vector, and packed
     Py_ssize_t rows, cols
+    Py_ssize_t wt, wt_row       # where its columns begin in the transposed weights, -1: nowhere; distance of those
 
 ctypedef struct Plan:
     Py_ssize_t n_ops, n_strips

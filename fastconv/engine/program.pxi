@@ -3,6 +3,7 @@
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
+from itertools import product
 from math import prod
 
 from fastconv.engine.plan cimport CONV1D, DENSE, FLATTEN, ONEHOT_CONV1D, RELU
@@ -169,23 +170,23 @@ cdef class Program:
         """Offsets: where parameters lie packed, tensors in the scratch, and the strips of the update."""
         cdef Plan *plan = &self.plan
         cdef Py_ssize_t itemsize = sizeof(float) if self.single else sizeof(double)
-        cdef Py_ssize_t o, at = 0, flat = 0, columns, rows, first
+        cdef Py_ssize_t o, segment, start, rows, at = 0, flat = 0, columns
         cdef Op *op
         cdef Tensor *t
         strips = []
         for o in range(plan.n_ops):
             op, columns = &plan.ops[o], plan.tensors[o + 1].channels
-            rows = op.segments * op.rows
-            if rows:
-                op.w = at
+            op.w = at if op.segments else -1
+            for segment, start in product(range(op.segments), range(0, op.rows, STRIP_ROWS)):
+                rows = min(STRIP_ROWS, op.rows - start)
+                strips.append([flat, at, rows, columns, o, segment, start])
+                at += rows * padded(columns, itemsize)
+                flat += rows * columns
             if op.b >= 0:
-                op.b = at + rows * padded(columns, itemsize)
-            blocks = [(start, min(rows, start + STRIP_ROWS)) for start in range(0, rows, STRIP_ROWS)]
-            blocks += [(rows, rows + 1)] if op.b >= 0 else []
-            for start, stop in blocks:
-                strips.append((flat, at, stop - start, columns))
-                at += (stop - start) * padded(columns, itemsize)
-                flat += (stop - start) * columns
+                op.b = at
+                strips.append([flat, at, 1, columns, -1, 0, 0])
+                at += padded(columns, itemsize)
+                flat += columns
         plan.parameters, plan.gradients = flat, at
         for o in range(plan.n_ops):
             op = &plan.ops[o]
@@ -207,8 +208,11 @@ cdef class Program:
         plan.strips = <Strip *> calloc(plan.n_strips + 1, sizeof(Strip))
         if plan.strips == NULL:
             raise MemoryError("Program: no memory for the plan")
-        for o in range(plan.n_strips):
-            plan.strips[o].flat, plan.strips[o].packed, plan.strips[o].rows, plan.strips[o].cols = strips[o]
+        for at, (flat, packed, rows, columns, o, segment, start) in enumerate(strips):
+            plan.strips[at] = Strip(flat, packed, rows, columns, -1, 0)
+            if o >= 0 and plan.ops[o].wt >= 0:
+                plan.strips[at].wt_row = padded(plan.ops[o].rows, itemsize)
+                plan.strips[at].wt = plan.ops[o].wt + segment * columns * plan.strips[at].wt_row + start
         return 0
 
     cdef int _data(self, object x, Batch *batch) except -1:
@@ -298,11 +302,11 @@ cdef class Program:
             open_arena(&arena, &self.plan, sizeof(float) if self.single else sizeof(double),
                        count_buffers(&self.plan, batch.n), threads)
             if self.single:
-                load(&self.plan, <float *> p, &arena, True)
-                loss = gradient(&self.plan, batch, &arena, threads, <float *> out, &hits)
+                load(&self.plan, <float *> p, True, &arena)
+                loss = step(&self.plan, batch, NULL, &arena, threads, <float *> out, &hits)
             else:
-                load(&self.plan, <double *> p, &arena, True)
-                loss = gradient(&self.plan, batch, &arena, threads, <double *> out, &hits)
+                load(&self.plan, <double *> p, True, &arena)
+                loss = step(&self.plan, batch, NULL, &arena, threads, <double *> out, &hits)
             free(arena.memory)
         return loss, hits
 
@@ -321,12 +325,14 @@ cdef class Program:
         cdef Batch batch
         cdef Arena arena
         cdef Py_ssize_t u, total, largest = 0, updates = len(rates), made
-        cdef void *p = address(parameters, self.format, self.size, True)
-        cdef void *v = address(velocity, self.format, self.size, True)
+        cdef Optimiser optimiser
         cdef const double *rate = <const double *> address(rates, "d", updates)
         cdef double *loss = <double *> address(losses, "d", updates, True)
         cdef int64_t *hit = <int64_t *> address(hits, "lq", updates, True)
         cdef const int64_t *start = <const int64_t *> address(starts, "lq", updates + 1)
+        optimiser.momentum = momentum
+        optimiser.parameters = address(parameters, self.format, self.size, True)
+        optimiser.velocity = address(velocity, self.format, self.size, True)
         memset(&batch, 0, sizeof(Batch))
         self._data(x, &batch)
         self._labels(labels, weight, smoothing, &batch)
@@ -344,10 +350,10 @@ cdef class Program:
             open_arena(&arena, &self.plan, sizeof(float) if self.single else sizeof(double),
                        count_buffers(&self.plan, largest), threads)
             if self.single:
-                made = train_all(&self.plan, &batch, updates, start, rate, momentum, &arena, threads,
-                                 <float *> p, <float *> v, loss, hit)
+                made = train_all(&self.plan, &batch, &optimiser, updates, start, rate, &arena, threads,
+                                 <float *> arena.flat, loss, hit)
             else:
-                made = train_all(&self.plan, &batch, updates, start, rate, momentum, &arena, threads,
-                                 <double *> p, <double *> v, loss, hit)
+                made = train_all(&self.plan, &batch, &optimiser, updates, start, rate, &arena, threads,
+                                 <double *> arena.flat, loss, hit)
             free(arena.memory)
         return made

@@ -8,10 +8,11 @@ from libc.string cimport memset
 
 from fastconv.engine.chunk cimport Workspace, backward, forward, gather
 from fastconv.engine.plan cimport Op, Plan, Strip, Tensor
-from fastconv.kernels.pack cimport pack_rows, pack_transposed, sum_rows, unpack_rows
+from fastconv.kernels.pack cimport pack_rows, sum_rows, unpack_rows
 from fastconv.kernels.real cimport padded, real
 from fastconv.kernels.sgd cimport sgd
 from fastconv.kernels.softmax_cross_entropy cimport softmax, softmax_cross_entropy
+from fastconv.kernels.tile cimport transpose_rows
 
 # Gradient buffers held at once; a batch of more chunks is summed in rounds.
 cdef enum:
@@ -75,19 +76,19 @@ cdef int open_arena(Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssiz
     return 0
 
 
-cdef void pack(const Strip *strip, const real *parameters, real *packed) noexcept nogil:
-    """The rows of a strip, from the flat vector to the packed one."""
+cdef void load_strip(const Strip *strip, const real *parameters, bint transposed, real *packed) noexcept nogil:
+    """Pack the rows of a strip, and transpose them for the backward pass where that needs it."""
     pack_rows(strip.rows, strip.cols, parameters + strip.flat, packed + strip.packed)
+    if transposed and strip.wt >= 0:
+        transpose_rows(strip.rows, strip.cols, padded(strip.cols, sizeof(real)), strip.wt_row, packed + strip.packed,
+                       packed + strip.wt)
 
 
-cdef void transpose(const Plan *plan, Py_ssize_t o, real *packed) noexcept nogil:
-    """The transposed weights that op o propagates gradients with."""
-    cdef const Op *op = &plan.ops[o]
-    cdef Py_ssize_t s, cols = plan.tensors[o + 1].channels
-    if op.wt >= 0:
-        for s in range(op.segments):
-            pack_transposed(op.rows, cols, packed + op.w + s * op.rows * padded(cols, sizeof(real)),
-                            packed + op.wt + s * cols * padded(op.rows, sizeof(real)))
+cdef void load(const Plan *plan, const real *parameters, bint transposed, Arena *arena) noexcept nogil:
+    """Pack the parameters for a call."""
+    cdef Py_ssize_t s
+    for s in range(plan.n_strips):
+        load_strip(&plan.strips[s], parameters, transposed, <real *> arena.packed)
 
 
 ctypedef struct Batch:
@@ -101,6 +102,13 @@ ctypedef struct Batch:
     void *dx                # where the gradient of the input goes, or NULL
     const int64_t *order
     Py_ssize_t first, n
+
+
+ctypedef struct Optimiser:
+    # What an update does with the gradient.
+    double rate, momentum
+    void *velocity
+    void *parameters
 
 
 cdef void gradient_chunk(
@@ -145,21 +153,35 @@ cdef Py_ssize_t count_buffers(const Plan *plan, Py_ssize_t n) noexcept nogil:
     return min(<Py_ssize_t> ROUND, count_chunks(plan, n))
 
 
-cdef double gradient(
-    const Plan *plan, const Batch *batch, Arena *arena, int threads,
+cdef void finish_strip(
+    const Strip *strip, const Optimiser *optimiser, Py_ssize_t parts, Py_ssize_t part, const real *buffers, bint add,
+    real *flat, real *packed,  # OUT
+) noexcept nogil:
+    """Sum a strip of the gradient buffers in their order; then update its parameters and pack them for the next step."""
+    cdef Py_ssize_t at = strip.flat
+    sum_rows(strip.rows, strip.cols, parts, part, buffers + strip.packed, add, flat + at)
+    if optimiser != NULL:
+        sgd(strip.rows * strip.cols, optimiser.rate, optimiser.momentum, flat + at,
+            <real *> optimiser.velocity + at, <real *> optimiser.parameters + at)
+        load_strip(strip, <const real *> optimiser.parameters, True, packed)
+
+
+cdef double step(
+    const Plan *plan, const Batch *batch, const Optimiser *optimiser, Arena *arena, int threads,
     real *flat, Py_ssize_t *correct,  # OUT
 ) noexcept nogil:
-    """The loss of a batch, and its gradient summed over the chunks in their order."""
-    cdef Py_ssize_t r, c, at, parts, s, chunks = count_chunks(plan, batch.n)
+    """The loss of a batch and its gradient; and the update, if there is an optimiser and the loss is finite."""
+    cdef Py_ssize_t r, c, at, parts, s, chunks = count_chunks(plan, batch.n), rounds = (chunks + ROUND - 1) // ROUND
     cdef Py_ssize_t part = padded(plan.gradients, sizeof(real))
     cdef real *buffers = <real *> arena.gradients
-    cdef const real *packed = <const real *> arena.packed
+    cdef real *packed = <real *> arena.packed
+    cdef const Optimiser *last = NULL
     cdef double loss = 0
     cdef int use = threads if chunks > 1 else 1
     correct[0] = 0
     if chunks == 0:
         memset(flat, 0, plan.parameters * sizeof(real))
-    for r in range((chunks + ROUND - 1) // ROUND):
+    for r in range(rounds):
         at = r * ROUND
         parts = min(<Py_ssize_t> ROUND, chunks - at)
         for c in prange(parts, num_threads=use, use_threads_if=use > 1, schedule="dynamic", chunksize=1):
@@ -169,20 +191,11 @@ cdef double gradient(
         for c in range(parts):
             loss += arena.losses[c]
             correct[0] += arena.correct[c]
+        if r == rounds - 1 and isfinite(loss):
+            last = optimiser
         for s in prange(plan.n_strips, num_threads=use, use_threads_if=use > 1, schedule="static"):
-            sum_rows(plan.strips[s].rows, plan.strips[s].cols, parts, part, buffers + plan.strips[s].packed, at > 0,
-                     flat + plan.strips[s].flat)
+            finish_strip(&plan.strips[s], last, parts, part, buffers, r > 0, flat, packed)
     return loss
-
-
-cdef void load(const Plan *plan, const real *parameters, Arena *arena, bint transposed) noexcept nogil:
-    """Pack the parameters for a call."""
-    cdef Py_ssize_t s, o
-    for s in range(plan.n_strips):
-        pack(&plan.strips[s], parameters, <real *> arena.packed)
-    if transposed:
-        for o in range(plan.n_ops):
-            transpose(plan, o, <real *> arena.packed)
 
 
 cdef void predict_chunk(
@@ -210,42 +223,24 @@ cdef void predict_all(
 ) noexcept nogil:
     """The output of every sample, chunk by chunk."""
     cdef Py_ssize_t c, chunks = count_chunks(plan, batch.n)
-    load(plan, parameters, arena, False)
+    load(plan, parameters, False, arena)
     for c in prange(chunks, num_threads=threads, use_threads_if=threads > 1, schedule="dynamic", chunksize=1):
         predict_chunk(plan, batch, c * plan.chunk, min(plan.chunk, batch.n - c * plan.chunk),
                       &arena.work[threadid()], <const real *> arena.packed, probabilities, y)
 
 
-cdef void update(
-    const Plan *plan, Py_ssize_t s, double rate, double momentum, const real *flat,
-    real *velocity, real *parameters, real *packed,  # OUT
-) noexcept nogil:
-    """The optimiser on one strip, and its rows packed for the next step."""
-    cdef const Strip *strip = &plan.strips[s]
-    cdef Py_ssize_t at = strip.flat
-    sgd(strip.rows * strip.cols, rate, momentum, flat + at, velocity + at, parameters + at)
-    pack(strip, parameters, packed)
-
-
 cdef Py_ssize_t train_all(
-    const Plan *plan, Batch *batch, Py_ssize_t updates, const int64_t *starts, const double *rates, double momentum,
-    Arena *arena, int threads,
-    real *parameters, real *velocity, double *losses, int64_t *correct,  # OUT
+    const Plan *plan, Batch *batch, Optimiser *optimiser, Py_ssize_t updates, const int64_t *starts,
+    const double *rates, Arena *arena, int threads,
+    real *flat, double *losses, int64_t *correct,  # OUT
 ) noexcept nogil:
     """Update after update; returns how many were made before a loss was no longer finite."""
-    cdef Py_ssize_t u, s, o, hits
-    cdef int use
-    cdef real *flat = <real *> arena.flat
-    load(plan, parameters, arena, True)
+    cdef Py_ssize_t u, hits
+    load(plan, <const real *> optimiser.parameters, True, arena)
     for u in range(updates):
-        batch.first, batch.n = starts[u], starts[u + 1] - starts[u]
-        use = threads if count_chunks(plan, batch.n) > 1 else 1
-        losses[u] = gradient(plan, batch, arena, threads, flat, &hits)
+        batch.first, batch.n, optimiser.rate = starts[u], starts[u + 1] - starts[u], rates[u]
+        losses[u] = step(plan, batch, optimiser, arena, threads, flat, &hits)
         correct[u] = hits
         if not isfinite(losses[u]):
             return u
-        for s in prange(plan.n_strips, num_threads=use, use_threads_if=use > 1, schedule="static"):
-            update(plan, s, rates[u], momentum, flat, velocity, parameters, <real *> arena.packed)
-        for o in range(plan.n_ops):
-            transpose(plan, o, <real *> arena.packed)
     return updates

@@ -3,7 +3,6 @@
 from libc.string cimport memcpy
 
 from fastconv.kernels.real cimport padded, real
-from fastconv.kernels.tile cimport transpose_rows
 
 
 cdef inline void pack_rows(
@@ -24,14 +23,6 @@ cdef inline void unpack_rows(
     cdef Py_ssize_t i, row = padded(cols, sizeof(real))
     for i in range(rows):
         memcpy(a + i * cols, packed + i * row, cols * sizeof(real))
-
-
-cdef inline void pack_transposed(
-    Py_ssize_t rows, Py_ssize_t cols, const real *packed,
-    real *t,  # OUT (cols, padded rows)
-) noexcept nogil:
-    """t[j, i] = packed[i, j], and 0 for i >= rows up to a multiple of 16 bytes."""
-    transpose_rows(rows, cols, padded(cols, sizeof(real)), padded(rows, sizeof(real)), packed, t)
 
 
 cdef inline void sum_rows(

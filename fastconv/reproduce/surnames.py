@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict
 
 import numpy as np
+from sklearn.metrics import confusion_matrix
 
 from fastconv import engine, models
 from fastconv.config import config
@@ -276,9 +277,10 @@ class _Study:
             *self.train, updates=self.updates[part], validation=self.validation, evaluate_every=self.evaluate_every,
             progress=self.progress,
         )  # fmt: skip
-        k = len(self.classes)
-        confusion = confusion_counts(self.validation[1], net.predict(self.validation[0]), k)
-        training = confusion_counts(self.train[1], net.predict(self.train[0]), k)
+        classes = range(len(self.classes))
+        confusion, training = (
+            confusion_matrix(y, net.predict(x), labels=classes) for x, y in (self.validation, self.train)
+        )
         return {
             "updates": trainer.updates,
             "epochs": history.records[-1]["epoch"],
@@ -697,20 +699,6 @@ def initialise(net, seed):
         else:
             size = w.shape[0]
         w[...] = np.random.default_rng([seed, layer]).normal(0, np.sqrt(2 / size), w.shape)
-
-
-def confusion_counts(true, predicted, k):
-    """Return the (K, K) int64 counts: row the true class, column the predicted one.
-
-    Examples
-    --------
-    >>> from fastconv.reproduce.surnames import confusion_counts
-    >>> confusion_counts([0, 0, 1], [0, 1, 1], 2).tolist()
-    [[1, 1], [0, 1]]
-    """
-    counts = np.zeros((k, k), np.int64)
-    np.add.at(counts, (np.asarray(true), np.asarray(predicted)), 1)
-    return counts
 
 
 def shares_by_class(confusion):
