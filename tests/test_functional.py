@@ -245,3 +245,18 @@ def test_what_does_not_fit_is_named(call, error, message):
     with pytest.raises(error) as caught:
         call()
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_padding_behind_a_nan_is_not_read(level, dtype):
+    """30 channels lie in rows of 32 numbers: a NaN spreads to what it touches, and to nothing else."""
+    import fastconv as fc
+
+    layers = [fc.Conv1D(30, 2, bias=False), fc.Conv1D(30, 2, bias=False)]
+    net = fc.Sequential(layers, input=fc.SequenceInput(9, 30), dtype=dtype)
+    x = np.ones((2, 9, 30), dtype)
+    x[0, 3, 5] = np.nan
+    y = net.forward(x)
+    assert np.isnan(y[0, 1:4]).all()
+    y[0, 1:4] = 0
+    assert np.isfinite(y).all()

@@ -76,12 +76,12 @@ static void FC_NAME(fc_multiply)(const fc_product *p, const FC_REAL *a, const FC
             const ptrdiff_t *reach = p->reach ? p->reach + i : NULL; /* the block's first row reaches furthest */
             const FC_REAL *maskt = mask ? mask + i * p->c_row + j : NULL;
             FC_REAL *ct = c + i * p->c_row + j;
-#define FC_CASE(R)                                                        \
-    case R:                                                               \
-        if (vecs == 2)                                                    \
-            FC_NAME(fc_tile)(R, 2, p, reach, at, bt, biast, maskt, ct);          \
-        else                                                              \
-            FC_NAME(fc_tile)(R, 1, p, reach, at, bt, biast, maskt, ct);          \
+#define FC_CASE(R)                                                      \
+    case R:                                                             \
+        if (vecs == 2)                                                  \
+            FC_NAME(fc_tile)(R, 2, p, reach, at, bt, biast, maskt, ct); \
+        else                                                            \
+            FC_NAME(fc_tile)(R, 1, p, reach, at, bt, biast, maskt, ct); \
         break;
             switch (rows) {
                 FC_CASE(1) FC_CASE(2) FC_CASE(3) FC_CASE(4) FC_CASE(5) FC_CASE(6)
@@ -123,6 +123,8 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_position)(
         uint64_t nonzero = 0;
         for (ptrdiff_t q = 0; q < 64 && block + q < p->channels; q += FC_LANES)
             nonzero |= (uint64_t)FC_NONZERO(*(const vec *)(x + block + q)) << q;
+        if (p->channels - block < 64)
+            nonzero &= ((uint64_t)1 << (p->channels - block)) - 1; /* the padding of a NaN may be a NaN */
         for (; nonzero; nonzero &= nonzero - 1) {
             const ptrdiff_t channel = block + __builtin_ctzll(nonzero);
             FC_NAME(fc_slide_input)(taps, vecs, x[channel] - zero, w + channel * p->w_row, p->w_tap, acc);
@@ -150,10 +152,9 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_tile)(
     /* the window enters: position i reaches the outputs 0..i, the taps from taps - 1 - i */
 #pragma GCC unroll 8
     for (int i = 0; i < taps - 1; i++)
-        if (i < p->positions) {
+        if (i < p->positions)
             FC_NAME(fc_slide_position)(i + 1, vecs, p, codes ? codes + i : NULL, x + i * p->x_row,
                                        w + (taps - 1 - i) * p->w_tap, acc);
-        }
     for (ptrdiff_t i = taps - 1; i < p->outputs + taps - 1; i++) {
         if (i < p->positions)
             FC_NAME(fc_slide_position)(taps, vecs, p, codes ? codes + i : NULL, x + i * p->x_row, w, acc);
@@ -173,17 +174,17 @@ static void FC_NAME(fc_slide)(const fc_window *p, const int16_t *codes, const FC
     for (ptrdiff_t j = 0, vecs; j < p->cols; j += vecs * FC_LANES) {
         vecs = p->cols - j > FC_LANES && p->taps <= FC_SLIDE_WIDE ? 2 : 1;
         const FC_REAL *bj = bias ? bias + j : NULL, *mj = mask ? mask + j : NULL;
-#define FC_SLIDE(T, V, CODES, X) FC_NAME(fc_slide_tile)(T, V, p, CODES, X, w + j, bj, mj, c + j)
-#define FC_CASE(T)                                           \
-    case T:                                                  \
-        if (codes && vecs == 2 && T <= FC_SLIDE_WIDE)        \
-            FC_SLIDE(T, 2, codes, NULL);                     \
-        else if (codes)                                      \
-            FC_SLIDE(T, 1, codes, NULL);                     \
-        else if (vecs == 2 && T <= FC_SLIDE_WIDE)            \
-            FC_SLIDE(T, 2, NULL, x);                         \
-        else                                                 \
-            FC_SLIDE(T, 1, NULL, x);                         \
+#define FC_SLIDE(T, V, CODES) FC_NAME(fc_slide_tile)(T, V, p, CODES, x, w + j, bj, mj, c + j)
+#define FC_CASE(T)                                    \
+    case T:                                           \
+        if (codes && vecs == 2 && T <= FC_SLIDE_WIDE) \
+            FC_SLIDE(T, 2, codes);                    \
+        else if (codes)                               \
+            FC_SLIDE(T, 1, codes);                    \
+        else if (vecs == 2 && T <= FC_SLIDE_WIDE)     \
+            FC_SLIDE(T, 2, NULL);                     \
+        else                                          \
+            FC_SLIDE(T, 1, NULL);                     \
         break;
         switch (p->taps) {
             FC_CASE(1) FC_CASE(2) FC_CASE(3) FC_CASE(4) FC_CASE(5) FC_CASE(6) FC_CASE(7) FC_CASE(8)

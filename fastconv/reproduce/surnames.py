@@ -536,7 +536,7 @@ class _Study:
                     ("", "original", "here"),
                     [
                         (f"accuracy ({what})", f"{original['accuracy']:.2%}", f"{best['median_accuracy']:.2%}"),
-                        ("lowest and highest", "-", f"{min(accuracies):.2%} {max(accuracies):.2%}"),
+                        ("lowest and highest", "-", f"{min(accuracies):.2%} to {max(accuracies):.2%}"),
                         ("seconds of training (median)", str(original["seconds"]), f"{seconds:.2f}"),
                     ],
                 ),
