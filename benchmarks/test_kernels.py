@@ -81,6 +81,12 @@ def test_softmax_cross_entropy(benchmark, rng, kernels):
     benchmark(kernels.softmax_cross_entropy, normal(rng, 100, 18), rng.integers(0, 18, 100), **threads(kernels))
 
 
+@pytest.mark.benchmark(group="sgd")
+def test_sgd(benchmark, rng, kernels):
+    p, g, v = (normal(rng, 14_640) for _ in range(3))
+    benchmark(kernels.sgd, p, g, v, 0.001, 0.9)
+
+
 @pytest.mark.benchmark(group="encode")
 def test_encode(benchmark, names):
     """Python strings to codes; divide the characters by the time: 5 million a second at least."""

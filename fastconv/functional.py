@@ -21,6 +21,7 @@ __all__ = [
     "onehot_conv1d_backward",
     "relu",
     "relu_backward",
+    "sgd",
     "softmax",
     "softmax_cross_entropy",
 ]  # fmt: skip
@@ -362,3 +363,30 @@ def softmax_cross_entropy(logits, labels, sample_weight=None, label_smoothing=0.
         logits, op.parameters, labels, sample_weight, label_smoothing, op.parameters, dlogits, engine.threads(threads)
     )
     return loss, dlogits
+
+
+def sgd(params, grads, velocity, learning_rate, momentum=0.0):
+    """Return parameters and velocity after an update: v = momentum * v + lr * g; p = p - v.
+
+    Parameters
+    ----------
+    params, grads, velocity : arrays of one shape, float32 or float64
+    learning_rate, momentum : float
+
+    Returns
+    -------
+    params, velocity : arrays
+
+    Examples
+    --------
+    >>> from fastconv.functional import sgd
+    >>> p, v = sgd([1.0], [2.0], [4.0], learning_rate=0.25, momentum=0.5)
+    >>> p.tolist(), v.tolist()
+    ([-1.5], [2.5])
+    """
+    params, grads, velocity = _floats("sgd", params=params, grads=grads, velocity=velocity)
+    _shape("sgd", "grads", grads, params.shape)
+    _shape("sgd", "velocity", velocity, params.shape)
+    params, velocity = params.copy(), velocity.copy()
+    engine.Program.sgd(params, velocity, grads, learning_rate, momentum)
+    return params, velocity

@@ -260,3 +260,9 @@ print(calls(300) - first)
     if sys.platform != "linux":
         pytest.skip("ru_maxrss has other units here")
     assert int(run_python(code).stdout) < 4_000  # kB
+
+
+@pytest.mark.parametrize("length", [10**9, 2**40, 2**62])
+def test_a_network_that_no_memory_could_hold_is_refused(length):
+    with pytest.raises(ValueError, match="too large"):
+        fc.Sequential([fc.Conv1D(1000, 1)], input=fc.SequenceInput(length, length))

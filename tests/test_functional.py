@@ -260,3 +260,18 @@ def test_the_padding_behind_a_nan_is_not_read(level, dtype):
     assert np.isnan(y[0, 1:4]).all()
     y[0, 1:4] = 0
     assert np.isfinite(y).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(0,), (1,), (3, 17), (5, 28, 30)])
+def test_sgd_equals_its_twin(level, rng, dtype, shape):
+    p, g, v = (frozen(rng.normal(size=shape).astype(dtype)) for _ in range(3))
+    found, expected = functional.sgd(p, g, v, 0.01, 0.9), twin.sgd(p, g, v, 0.01, 0.9)
+    for mine, theirs in zip(found, expected, strict=True):
+        assert mine.dtype == dtype
+        np.testing.assert_allclose(mine, theirs, **tolerance(dtype, 2))
+
+
+def test_sgd_names_what_does_not_fit():
+    with pytest.raises(ValueError, match=r"sgd: expected velocity of shape \(3,\), got \(4,\)"):
+        functional.sgd(np.ones(3), np.ones(3), np.ones(4), 0.1)

@@ -7,8 +7,15 @@ processor can run is taken at import, or the one that the environment variable `
 import importlib
 import os
 
-from fastconv.engine import cpu
 from fastconv.errors import RangeError
+
+try:
+    from fastconv.engine import cpu
+except ImportError as error:
+    raise ImportError(
+        "fastconv's compiled modules are missing: install it with 'pip install -e .' in its source folder, "
+        "or with 'pip install .' and run outside that folder"
+    ) from error
 
 LEVELS = ("base", "avx2", "avx512")
 MAX_THREADS = 1024

@@ -16,6 +16,7 @@ LEVEL = FC_LEVEL.decode()
 cdef double CHUNK_OPERATIONS = 9e6
 cdef Py_ssize_t CHUNK_SAMPLES = 256
 cdef Py_ssize_t STRIP_ROWS = 64
+cdef double LARGEST = 1e12  # elements of an array: sums and products of a few such sizes do not overflow
 cdef dict KINDS = {
     "onehot_conv1d": ONEHOT_CONV1D, "conv1d": CONV1D, "dense": DENSE, "relu": RELU, "flatten": FLATTEN,
 }
@@ -28,7 +29,8 @@ cdef void *address(object array, str formats, Py_ssize_t size, bint writable=Fal
     cdef bint fits = view.format != NULL and view.format.decode() in formats and view.len == size * view.itemsize
     PyBuffer_Release(&view)
     if not fits:
-        raise ValueError(f"Program: expected {size} contiguous elements of type {formats}, got {array.dtype} {array.shape}")
+        raise ValueError(
+            f"Program: expected {size} contiguous elements of type {formats}, got {array.dtype} {array.shape}")
     return view.buf
 
 
@@ -136,6 +138,8 @@ cdef class Program:
                     filters, width, bias = spec
                     shape = [width, channels, filters]
                 lookups = kind == "onehot_conv1d"
+                if <double> length * channels > LARGEST or <double> width * channels * filters > LARGEST:
+                    raise ValueError(f"Program: {ops[index]} on an input of {length} x {channels} is too large")
                 if not 1 <= width <= length or filters < 1 or lookups != (plan.codes and index == 0):
                     raise ValueError(f"Program: {ops[index]} does not fit an input of {length} x {channels}")
                 op.width, op.segments, op.rows = width, width, channels
@@ -271,7 +275,8 @@ cdef class Program:
                  object dx=None, int threads=1):
         """Write the gradients of the loss by the parameters to `flat` and by the input to `dx`.
 
-        Returns the loss and the number of hits. `labels` is (N,) int64; `weight` (N,), of the parameters' dtype, or None; `smoothing` the label smoothing.
+        `labels` is (N,) int64; `weight` (N,), of the parameters' dtype, or None; `smoothing` the label smoothing.
+        Returns the loss and the number of hits: samples whose largest logit is the label's.
         """
         cdef Batch batch
         cdef void *p = address(parameters, self.format, self.size)
@@ -357,3 +362,18 @@ cdef class Program:
                                  <double *> arena.flat, loss, hit)
             free(arena.memory)
         return made
+
+    @staticmethod
+    def sgd(object parameters, object velocity, object gradient, double rate, double momentum):
+        """Make the optimiser's update of `parameters` and `velocity`, by itself."""
+        cdef Py_ssize_t size = gradient.size
+        cdef bint single = gradient.itemsize == sizeof(float)
+        cdef str format = "f" if single else "d"
+        cdef void *p = address(parameters, format, size, True)
+        cdef void *v = address(velocity, format, size, True)
+        cdef void *g = address(gradient, format, size)
+        with nogil:
+            if single:
+                sgd(size, rate, momentum, <float *> g, <float *> v, <float *> p)
+            else:
+                sgd(size, rate, momentum, <double *> g, <double *> v, <double *> p)
