@@ -4,9 +4,9 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 
 from fastconv.errors import DataError, FastconvError
+from fastconv.files import write_atomically
 
 EXAMPLES = """examples:
   fastconv reproduce surnames                        the surname ConvNet on the bundled names
@@ -183,15 +183,7 @@ def bench(options):
     print()
     print("\n".join(timing.table(result)))
     if options.json:
-        write_json(options.json, result)
-
-
-def write_json(path, value):
-    """Write a value as JSON to a file, under a temporary name first."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), prefix=".fastconv-")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2)
-    os.replace(temporary, path)
+        write_atomically(options.json, json.dumps(result, indent=2))
 
 
 def _lines(name):

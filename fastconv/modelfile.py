@@ -10,12 +10,12 @@ The safetensors format, version 0.4.
 
 import json
 import os
-import tempfile
 from math import prod
 
 import numpy as np
 
 from fastconv.errors import DataError, ModelFormatError
+from fastconv.files import write_atomically
 
 VERSION = 1
 HEADER_LIMIT = 1 << 20
@@ -43,23 +43,7 @@ def write(path, arrays, description):
     text += b" " * (-len(text) % 8)
     if len(text) > HEADER_LIMIT:
         raise DataError(f"{path}: the description is longer than {HEADER_LIMIT} bytes")
-    path = os.fspath(path)
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), prefix=".fastconv-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            file.writelines(blocks)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    write_atomically(path, b"".join([len(text).to_bytes(8, "little"), text, *blocks]))
 
 
 def read(path):

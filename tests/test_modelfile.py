@@ -172,7 +172,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
 
     for place in ("os.replace", "os.chmod"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"fastconv.modelfile.{place}", fail)
+            patch.setattr(f"fastconv.files.{place}", fail)
             with pytest.raises(OSError, match="no space left"):
                 small_network("float64").save(path)
         assert path.read_bytes() == before

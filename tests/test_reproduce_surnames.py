@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
+from fastconv import files
 from fastconv.errors import DataError, RangeError
 from fastconv.gradient_check import check_gradients, relative_error
 from fastconv.reproduce import report, surnames
@@ -433,21 +434,21 @@ def test_a_picture_without_an_image_is_its_sentence():
 
 def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "file"
-    report.write_atomically(path, "old")
+    files.write_atomically(path, "old")
 
     def fail(*args):
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        report.write_atomically(path, "new")
+        files.write_atomically(path, "new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX file modes")
 def test_files_have_the_usual_permissions(tmp_path):
-    code = "import os, sys; from fastconv.reproduce.report import write_atomically as write; os.umask(0o022); "
+    code = "import os, sys; from fastconv.files import write_atomically as write; os.umask(0o022); "
     code += "write(sys.argv[1], 'x')"
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "file")], check=True)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644

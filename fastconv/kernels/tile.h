@@ -104,12 +104,6 @@ typedef struct {
 #define FC_NONZERO FC_NONZERO_float
 #define FC_TRANSPOSE FC_TRANSPOSE_float
 #include "tile_template.h"
-#undef FC_REAL
-#undef FC_BITS
-#undef FC_NAME
-#undef FC_FMA
-#undef FC_NONZERO
-#undef FC_TRANSPOSE
 
 #define FC_REAL double
 #define FC_BITS int64_t
@@ -118,11 +112,5 @@ typedef struct {
 #define FC_NONZERO FC_NONZERO_double
 #define FC_TRANSPOSE FC_TRANSPOSE_double
 #include "tile_template.h"
-#undef FC_REAL
-#undef FC_BITS
-#undef FC_NAME
-#undef FC_FMA
-#undef FC_NONZERO
-#undef FC_TRANSPOSE
 
 #endif

@@ -212,3 +212,9 @@ static void FC_NAME(fc_transpose)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t a_ro
 }
 
 #undef FC_LANES
+#undef FC_REAL
+#undef FC_BITS
+#undef FC_NAME
+#undef FC_FMA
+#undef FC_NONZERO
+#undef FC_TRANSPOSE
