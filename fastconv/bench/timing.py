@@ -19,8 +19,10 @@ from fastconv.layers import positive
 from fastconv.text import Alphabet
 
 LEARNING_RATE, MOMENTUM = 0.001, 0.9
-SLOW = {"naive kron": 3, "optimised script": 20}
+SLOW = {"naive kron": 2, "optimised script": 20}
 """Updates that are really made of what would take too long; its time is scaled."""
+SLOW_REPEATS = 3
+"""Runs of those, at most."""
 
 
 def run(
@@ -91,7 +93,7 @@ def run(
                     workers.append(worker)
         for turn in range(repeats):
             for worker in workers:
-                if worker.updates == updates or turn < 3:  # what is scaled need not be repeated as often
+                if worker.updates == updates or turn < SLOW_REPEATS:
                     results.setdefault(worker, []).append(worker.run())
             echo(f"round {turn + 1} of {repeats}")
     return {
@@ -129,11 +131,12 @@ class Worker:
             [sys.executable, "-P", "-m", "fastconv.bench.worker", name, str(threads), path],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
         )  # fmt: skip
-        self.unavailable = self._ask().get("unavailable")
+        warm = 1 if name in SLOW else updates
+        self.unavailable = self._ask(warm).get("unavailable")
 
-    def _ask(self):
+    def _ask(self, updates):
         try:
-            self.process.stdin.write(f"{self.updates}\n")
+            self.process.stdin.write(f"{updates}\n")
             self.process.stdin.flush()
             return json.loads(self.process.stdout.readline())
         except (OSError, ValueError):
@@ -141,7 +144,7 @@ class Worker:
 
     def run(self):
         """Return the seconds and losses of a run."""
-        answer = self._ask()
+        answer = self._ask(self.updates)
         if "seconds" not in answer:
             raise RuntimeError(f"bench: {self.name}: {answer['unavailable']}")
         return answer["seconds"], answer["losses"]
