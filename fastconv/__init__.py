@@ -29,8 +29,8 @@ _NAMES = {
     "show_config": "config",
 }
 _MODULES = (
-    "bench", "datasets", "engine", "errors", "functional", "imbalance", "losses", "models", "optim", "plots",
-    "reference", "reproduce", "text", "training",
+    "bench", "cli", "config", "datasets", "engine", "errors", "functional", "imbalance", "kernels", "layers", "losses",
+    "modelfile", "models", "network", "optim", "plots", "reference", "reproduce", "text", "training",
 )  # fmt: skip
 __all__ = [*_NAMES, "__version__"]
 

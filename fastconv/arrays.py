@@ -1,9 +1,23 @@
-"""Arrays that come in: aligned, of one dtype, with labels in range."""
+"""Arguments that come in, checked: numbers in range, arrays of one dtype."""
 
 import numpy as np
 
-from fastconv.engine.cpu import extremes
 from fastconv.errors import DTypeError, RangeError, ShapeError
+from fastconv.kernels.encode import extremes
+
+
+def positive(name, value):
+    """Return `value` as an int, or raise RangeError if it is not a positive integer."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        raise RangeError(f"{name}: expected a positive integer, got {value!r}")
+    return int(value)
+
+
+def checked_seed(name, value):
+    """Return `value` as an int, or raise RangeError if it is not an integer >= 0."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 0:
+        raise RangeError(f"{name}: seed is an integer >= 0, got {value!r}")
+    return int(value)
 
 
 def aligned_zeros(size, dtype):
@@ -12,6 +26,17 @@ def aligned_zeros(size, dtype):
     memory = np.zeros(size * dtype.itemsize + 64, np.uint8)
     start = -memory.ctypes.data % 64
     return memory[start : start + size * dtype.itemsize].view(dtype)
+
+
+def floats_array(x, dtype, function, name):
+    """Return `x` as a contiguous array of `dtype`, or raise an error if it holds other things or larger numbers."""
+    if x.dtype.kind not in "fiub":
+        raise DTypeError(f"{function}: expected {name} of numbers, got dtype {x.dtype}")
+    try:
+        with np.errstate(over="raise"):
+            return np.ascontiguousarray(x, dtype)
+    except FloatingPointError:
+        raise RangeError(f"{function}: {name} holds numbers beyond {np.dtype(dtype).name}") from None
 
 
 def codes_array(x, depth, function):

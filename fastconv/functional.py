@@ -9,8 +9,8 @@ float32 or float64; mixed dtypes become float64. No input is modified.
 import numpy as np
 
 from fastconv import engine
-from fastconv.arrays import aligned_zeros, codes_array, labels_array
-from fastconv.errors import DTypeError, RangeError, ShapeError
+from fastconv.arrays import aligned_zeros, codes_array, floats_array, labels_array
+from fastconv.errors import RangeError, ShapeError
 
 __all__ = [
     "conv1d",
@@ -30,12 +30,9 @@ __all__ = [
 def _floats(function, **arrays):
     """Return the given arrays as one floating-point dtype, None staying None."""
     given = {name: np.asarray(a) for name, a in arrays.items() if a is not None}
-    for name, a in given.items():
-        if a.dtype.kind not in "fiub":
-            raise DTypeError(f"{function}: expected {name} of numbers, got dtype {a.dtype}")
     single = all(a.dtype in (np.float32, np.float16) for a in given.values())
     dtype = np.float32 if single else np.float64
-    return [None if a is None else np.ascontiguousarray(given[name], dtype) for name, a in arrays.items()]
+    return [None if a is None else floats_array(given[name], dtype, function, name) for name, a in arrays.items()]
 
 
 def _shape(function, name, array, expected):
@@ -355,9 +352,9 @@ def softmax_cross_entropy(logits, labels, sample_weight=None, label_smoothing=0.
         raise RangeError(f"{name}: label_smoothing lies in [0, 1), got {label_smoothing!r}")
     labels = labels_array(labels, *logits.shape, name)
     if sample_weight is not None:
-        sample_weight = np.ascontiguousarray(sample_weight, logits.dtype)
+        sample_weight = floats_array(np.asarray(sample_weight), logits.dtype, name, "sample_weight")
         _shape(name, "sample_weight", sample_weight, (len(logits),))
-    op = _Op([], (1, logits.shape[1]), logits.dtype)
+    op = _Op([], (1, logits.shape[1]), logits.dtype)  # a network without layers: no parameters, no gradient by them
     dlogits = np.empty_like(logits)
     loss, _ = op.program.gradient(
         logits, op.parameters, labels, sample_weight, label_smoothing, op.parameters, dlogits, engine.threads(threads)

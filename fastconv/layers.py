@@ -6,14 +6,8 @@ A shape is that of one sample: ``(length, channels)`` of a sequence, ``(n,)`` of
 from dataclasses import dataclass
 from math import prod
 
+from fastconv.arrays import positive
 from fastconv.errors import DTypeError, RangeError, ShapeError
-
-
-def positive(name, value):
-    """Return `value` as an int, or raise RangeError if it is not a positive integer."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
-        raise RangeError(f"{name}: expected a positive integer, got {value!r}")
-    return int(value)
 
 
 def _check_sizes(described, *fields):

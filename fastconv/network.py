@@ -5,7 +5,7 @@ from dataclasses import asdict
 import numpy as np
 
 from fastconv import engine, functional, losses, modelfile
-from fastconv.arrays import aligned_zeros, codes_array, labels_array
+from fastconv.arrays import aligned_zeros, checked_seed, codes_array, floats_array, labels_array
 from fastconv.errors import DTypeError, ModelFormatError, RangeError, ShapeError
 from fastconv.layers import LAYERS, Layer, OneHotInput, SequenceInput, VectorInput
 
@@ -66,9 +66,7 @@ class Sequential:
             self.dtype = None
         if dtype is None or self.dtype not in (np.float32, np.float64):
             raise DTypeError(f"Sequential: dtype is float32 or float64, got {dtype!r}")
-        if isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0:
-            raise RangeError(f"Sequential: seed is an integer >= 0, got {seed!r}")
-        self.seed = int(seed)
+        self.seed = checked_seed("Sequential", seed)
         self.metadata = {}
         self._shapes = layer_shapes(self.layers, input)
         self.output_shape = self._shapes[-1]
@@ -98,6 +96,9 @@ class Sequential:
         layers = ", ".join(map(repr, self.layers))
         return f"Sequential([{layers}], input={self.input!r}, dtype={self.dtype.name!r}, seed={self.seed})"
 
+    def __reduce__(self):
+        return _rebuild, (self.layers, self.input, self.dtype.name, self.seed, self.parameters.copy(), self.metadata)
+
     def astype(self, dtype):
         """Return a network with the same layers and parameters in another dtype."""
         net = Sequential(self.layers, self.input, dtype, self.seed)
@@ -111,9 +112,7 @@ class Sequential:
         if x.ndim != len(shape) + 1 or x.shape[1:] != shape:
             raise ShapeError(f"{function}: expected x of shape (N, {', '.join(map(str, shape))}), got {x.shape}")
         if not self.input.codes:
-            if x.dtype.kind not in "fiub":
-                raise DTypeError(f"{function}: expected x of numbers, got dtype {x.dtype}")
-            return np.ascontiguousarray(x, self.dtype)
+            return floats_array(x, self.dtype, function, "x")
         return codes_array(x, self.input.depth, function)
 
     def check_labels(self, y, n, function):
@@ -123,6 +122,11 @@ class Sequential:
                 f"{function}: a loss needs a vector of logits, the network gives shape {self.output_shape}"
             )
         return labels_array(y, n, self.output_shape[0], function)
+
+    def check_weights(self, loss, y, sample_weight, function):
+        """Return the weight of every sample as the array that the engine reads, or None where all are one."""
+        weights = loss.sample_weights(y, self.output_shape[0], sample_weight)
+        return None if weights is None else floats_array(weights, self.dtype, function, "sample_weight")
 
     def _run(self, x, probabilities, threads, function):
         x = self.check_input(x, function)
@@ -158,8 +162,7 @@ class Sequential:
             raise ShapeError(f"{function}: x has no samples")
         y = self.check_labels(y, len(x), function)
         loss = losses.checked(loss, function)
-        weights = loss.sample_weights(y, self.output_shape[0], sample_weight)
-        return x, y, None if weights is None else weights.astype(self.dtype), loss.label_smoothing
+        return x, y, self.check_weights(loss, y, sample_weight, function), loss.label_smoothing
 
     def loss_and_gradients(self, x, y, loss=None, sample_weight=None, threads=None):
         """Return the loss of a batch and its gradient by every parameter.
@@ -316,6 +319,14 @@ def load(path):
             raise ModelFormatError(f"{path}: {name} holds numbers that are not finite")
         net.params[name][...] = array
     net.metadata = header["metadata"]
+    return net
+
+
+def _rebuild(layers, input, dtype, seed, parameters, metadata):
+    """Return the network that was copied or pickled."""
+    net = Sequential(layers, input, dtype, seed)
+    net.parameters[:] = parameters
+    net.metadata = metadata
     return net
 
 

@@ -1,15 +1,17 @@
 """Trainer: batches, updates, validation, history."""
 
+import contextlib
+import signal
 import sys
+import threading
 import time
 
 import numpy as np
 
 from fastconv import engine, losses
-from fastconv.arrays import aligned_zeros
+from fastconv.arrays import aligned_zeros, checked_seed, positive
 from fastconv.errors import DataError, DTypeError, NonFiniteLossError, RangeError
 from fastconv.imbalance import undersample
-from fastconv.layers import positive
 from fastconv.network import Sequential
 from fastconv.optim import SGD
 
@@ -113,9 +115,7 @@ class Trainer:
         self.batch_size = positive("Trainer: batch_size", batch_size)
         engine.threads(threads)
         self.threads = threads
-        if isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0:
-            raise RangeError(f"Trainer: seed is an integer >= 0, got {seed!r}")
-        self.seed = int(seed)
+        self.seed = checked_seed("Trainer", seed)
         if not callable(sampling) and sampling not in SAMPLINGS:
             raise RangeError(f"Trainer: sampling is one of {', '.join(SAMPLINGS)} or a function, got {sampling!r}")
         self.sampling = sampling
@@ -123,6 +123,7 @@ class Trainer:
         self.updates = 0
         self.velocity = aligned_zeros(net.parameters.size, net.dtype)
         self._epoch, self._position, self._seconds = 0, 0, 0.0
+        self._since = np.zeros(3, np.int64)  # batches, hits and examples since the last record
         self._examples = None
 
     def fit(
@@ -134,7 +135,8 @@ class Trainer:
         Parameters
         ----------
         x, y : arrays
-            Labelled examples, as for :meth:`Sequential.loss_and_gradients`.
+            Labelled examples, as for :meth:`Sequential.loss_and_gradients`. Rows of codes without any character are
+            examples too.
         epochs, updates : int
             One of the two.
         validation : (xv, yv), optional
@@ -155,7 +157,8 @@ class Trainer:
         Raises
         ------
         NonFiniteLossError
-            If a batch's loss is NaN or infinite; the update is named and not made.
+            If a batch's loss is NaN or infinite: the update is named and not made. If the parameters or the validation
+            loss are, when a record is due.
         ShapeError, DTypeError, RangeError, DataError
             If an argument does not fit; nothing is computed then.
 
@@ -168,8 +171,9 @@ class Trainer:
         if len(x) == 0:
             raise DataError("fit: the data set is empty")
         y = net.check_labels(y, len(x), "fit")
-        weights = self.loss.sample_weights(y, net.output_shape[0], sample_weight)
-        weights = None if weights is None else weights.astype(net.dtype)
+        weights = net.check_weights(self.loss, y, sample_weight, "fit")
+        if x.dtype.kind == "f" and not np.isfinite(x).all():
+            raise RangeError("fit: x holds numbers that are not finite")
         if validation is not None:
             validation = self._check_validation(validation)
         if (epochs is None) == (updates is None):
@@ -186,8 +190,8 @@ class Trainer:
         end = self.updates + (updates if updates is not None else epochs * batches - self._position)
 
         started = time.perf_counter() - self._seconds
-        count, hits, seen = 0, 0, 0  # batches, hits and examples since the last record
-        length = max(1, int(SLICE_SECONDS * 2e9 / (3 * net.program.operations * self.batch_size + 1e4)))
+        # updates of one call of the engine: to begin with, as if a core made 2 GFLOP/s
+        length = max(1, int(SLICE_SECONDS * 2e9 / (3 * net.program.operations * self.batch_size + 1)))
         with _bar(end - self.updates, progress) as bar:
             while self.updates < end:
                 due = end - self.updates  # updates until the next record
@@ -195,50 +199,72 @@ class Trainer:
                     due = min(due, batches - self._position)
                 else:
                     due = min(due, evaluate_every - self.updates % evaluate_every)
-                order, starts = self._batches(rows, min(due, length))
-                rates = np.array([self.optimizer.rate(self.updates + i) for i in range(len(starts) - 1)])
-                losses_, hits_ = np.empty(len(rates)), np.empty(len(rates), np.int64)
-                clock = time.perf_counter()
-                made = net.program.train(
-                    x, net.parameters, y, weights, self.loss.label_smoothing, order, starts, rates,
-                    self.optimizer.momentum, self.velocity, losses_, hits_, engine.threads(self.threads),
-                )  # fmt: skip
-                length = max(1, int(SLICE_SECONDS * len(rates) / (time.perf_counter() - clock + 1e-9)))
-                self.updates += made
-                self._position += made
-                self.history.batch_losses += losses_[:made].tolist()
+                epoch, clock = self._epoch, time.perf_counter()
+                with _interrupt_deferred():
+                    made = self._slice(x, y, weights, rows, min(due, length))
+                    length = max(1, int(SLICE_SECONDS * made / (time.perf_counter() - clock + 1e-9)))
+                    if made == due:
+                        self.history.records.append(self._record(batches, validation, started))
+                    self._seconds = time.perf_counter() - started
                 bar.update(made)
-                if made < len(rates):
-                    raise NonFiniteLossError(
-                        f"fit: the loss is {losses_[made]} at update {self.updates + 1}; "
-                        "a smaller learning rate may help"
-                    )
-                count, hits, seen = count + made, hits + hits_.sum(), seen + len(order)
-                if self._position == batches:
-                    self._epoch, self._position = self._epoch + 1, 0
+                if self._epoch != epoch:
                     size, rows = len(rows), self._order(y)
                     if len(rows) != size:
                         raise RangeError(f"fit: sampling gave {len(rows)} rows for an epoch, {size} for the one before")
-                self._seconds = time.perf_counter() - started
                 if made == due:
-                    record = {
-                        "update": self.updates,
-                        "epoch": self._epoch + self._position / batches,
-                        "lr": float(rates[-1]),
-                        "train_loss": float(np.mean(self.history.batch_losses[-count:])),
-                        "train_accuracy": float(hits / seen),
-                    }
+                    record = self.history.records[-1]
                     if validation is not None:
-                        loss, accuracy = net.evaluate(*validation, self.loss, threads=self.threads)
-                        record["validation_loss"], record["validation_accuracy"] = loss, accuracy
-                        bar.set_postfix(loss=f"{record['train_loss']:.3f}", validation=f"{accuracy:.1%}")
-                    record["seconds"] = self._seconds = time.perf_counter() - started
-                    self.history.records.append(record)
-                    count, hits, seen = 0, 0, 0
+                        bar.set_postfix(validation=f"{record['validation_accuracy']:.1%}")
                     answers = [callback(self, record) for callback in callbacks]
                     if any(answer is True for answer in answers):
                         break
         return self.history
+
+    def _slice(self, x, y, weights, rows, most):
+        """Make at most `most` updates, within the epoch, in one call of the engine; return how many."""
+        batches = -(-len(rows) // self.batch_size)
+        first = self._position * self.batch_size
+        rows = rows[first : first + most * self.batch_size]
+        starts = np.append(np.arange(0, len(rows), self.batch_size), len(rows))
+        rates = np.array([self.optimizer.rate(self.updates + i) for i in range(len(starts) - 1)])
+        losses, hits = np.empty(len(rates)), np.empty(len(rates), np.int64)
+        made = self.net.program.train(
+            x, self.net.parameters, y, weights, self.loss.label_smoothing, rows, starts, rates,
+            self.optimizer.momentum, self.velocity, losses, hits, engine.threads(self.threads),
+        )  # fmt: skip
+        self.history.batch_losses += losses[:made].tolist()
+        self.updates += made
+        self._position += made
+        self._since += made, hits[:made].sum(), starts[made]
+        if self._position == batches:
+            self._epoch, self._position = self._epoch + 1, 0
+        if made < len(rates):
+            raise NonFiniteLossError(
+                f"fit: the loss is {losses[made]} at update {self.updates + 1}; a smaller learning rate may help"
+            )
+        self._rate = float(rates[-1])
+        return made
+
+    def _record(self, batches, validation, started):
+        """Return a record of the batches since the last one."""
+        if not np.isfinite(self.net.parameters).all():
+            raise NonFiniteLossError(f"fit: parameters are not finite after update {self.updates}")
+        made, hits, seen = map(int, self._since)
+        record = {
+            "update": self.updates,
+            "epoch": self._epoch + self._position / batches,
+            "lr": self._rate,
+            "train_loss": float(np.mean(self.history.batch_losses[-made:])),
+            "train_accuracy": hits / seen,
+        }
+        if validation is not None:
+            loss, accuracy = self.net.evaluate(*validation, self.loss, threads=self.threads)
+            if not np.isfinite(loss):
+                raise NonFiniteLossError(f"fit: the validation loss is {loss} after update {self.updates}")
+            record["validation_loss"], record["validation_accuracy"] = loss, accuracy
+        self._since[:] = 0
+        record["seconds"] = time.perf_counter() - started
+        return record
 
     def _check_validation(self, validation):
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
@@ -258,11 +284,22 @@ class Trainer:
             raise RangeError(f"fit: sampling gave {rows.shape} rows, expected indices 0..{len(y) - 1} of an epoch")
         return np.ascontiguousarray(rows, np.int64)
 
-    def _batches(self, rows, most):
-        """Return the rows of the next batches, at most `most` and within the epoch, and where each starts."""
-        first = self._position * self.batch_size
-        rows = rows[first : first + most * self.batch_size]
-        return rows, np.append(np.arange(0, len(rows), self.batch_size), len(rows))
+
+@contextlib.contextmanager
+def _interrupt_deferred():
+    """Hold Ctrl-C back until the block is done, so that training stops where it can go on."""
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = []
+    signal.signal(signal.SIGINT, lambda *event: heard.append(event))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if heard:
+        handler(*heard[0])
 
 
 def _bar(total, progress):

@@ -347,3 +347,11 @@ def test_bad_validation_codes_are_found_before_the_first_update():
     assert trainer.updates == 0
     assert net.parameters.tobytes() == before
     assert trainer.history.batch_losses == []
+
+
+def test_numbers_beyond_float32_are_named():
+    net = vector_network()
+    with pytest.raises(RangeError, match="forward: x holds numbers beyond float32"):
+        net.forward(np.full((1, 4), 1e300))
+    with pytest.raises(RangeError, match="sample_weight holds numbers beyond float32"):
+        net.loss_and_gradients(NUMBERS, LABELS, sample_weight=np.full(len(LABELS), 1e300))

@@ -1,8 +1,10 @@
 """The engine: the same bits for any number of threads and for AVX2 and AVX-512, whole steps, safety."""
 
 import concurrent.futures
+import copy
 import hashlib
 import os
+import pickle
 import subprocess
 import sys
 
@@ -63,16 +65,15 @@ def test_every_level_agrees_to_rounding(monkeypatch):
         np.testing.assert_allclose(parameters, found[0], rtol=1e-9, atol=1e-11)
 
 
-def test_all_networks_train_to_the_same_losses(level, rng):
+@pytest.mark.parametrize(("length", "filters", "widths"), [(11, (4, 5), (3, 4)), (21, (9, 4), (9, 10))], ids=str)
+def test_all_networks_train_to_the_same_losses(level, rng, length, filters, widths):
     """Naive, optimised, vectorised and this library: the same losses and weights, float64."""
-    codes, labels = names(rng, n=60, length=11, depth=7)
+    codes, labels = names(rng, n=60, length=length, depth=7)
     codes[5, 1] = -1  # an unknown character within a name
     weight = rng.uniform(0.5, 2, 60)
-    net = fc.models.surname_convnet(7, 11, 18, (4, 5), (3, 4), dtype="float64")
-    others = [
-        kind(codes, labels, *net.params.values(), weight)
-        for kind in (NaiveNetwork, OptimisedNetwork, VectorisedNetwork)
-    ]
+    net = fc.models.surname_convnet(7, length, 18, filters, widths, dtype="float64")
+    kinds = NaiveNetwork, OptimisedNetwork, VectorisedNetwork
+    others = [kind(codes, labels, *net.params.values(), weight) for kind in kinds]
     batches = [rng.integers(0, 60, 13) for _ in range(8)]
     trainer = fc.Trainer(
         net, optimizer=fc.SGD(0.05, momentum=0.9), batch_size=13, sampling=lambda labels, rng: np.concatenate(batches)
@@ -234,10 +235,12 @@ def test_the_program_does_not_write_to_read_only_arrays(level):
         [("onehot_conv1d", 0, 2, False)],
         [("onehot_conv1d", 3, 2, False), ("onehot_conv1d", 3, 2, False)],
         [("dense", 3, False)],
+        [("relu",), ("conv1d", 3, 2, False)],
+        [],
     ],
 )
 def test_operations_that_do_not_fit_are_refused(level, ops):
-    with pytest.raises(ValueError, match="does not fit an input of"):
+    with pytest.raises(ValueError, match="does not fit"):
         engine.Program(ops, 5, 6, True, False)
 
 
@@ -260,6 +263,17 @@ print(calls(300) - first)
     if sys.platform != "linux":
         pytest.skip("ru_maxrss has other units here")
     assert int(run_python(code).stdout) < 4_000  # kB
+
+
+def test_a_network_can_be_copied_and_pickled(rng):
+    codes, _ = names(rng, n=20)
+    net = fc.models.surname_convnet(28, 19, 18, seed=3)
+    net.parameters += 1
+    net.metadata = {"a": 1}
+    for again in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        np.testing.assert_array_equal(again.forward(codes), net.forward(codes))
+        assert (again.seed, again.metadata) == (3, {"a": 1})
+        assert not np.shares_memory(again.parameters, net.parameters)
 
 
 @pytest.mark.parametrize("length", [10**9, 2**40, 2**62])

@@ -10,12 +10,12 @@ import tempfile
 
 import numpy as np
 
+from fastconv.arrays import positive
 from fastconv.bench import contestants, peers
 from fastconv.bench.contestants import Task
 from fastconv.config import config
 from fastconv.datasets import load_surnames
 from fastconv.errors import RangeError
-from fastconv.layers import positive
 from fastconv.text import Alphabet
 
 LEARNING_RATE, MOMENTUM = 0.001, 0.9

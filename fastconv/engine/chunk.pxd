@@ -87,7 +87,7 @@ cdef inline void forward(
                                   active_y, packed + op.w, b, op.relu, ty.sample, values + ty.y)
         elif op.kind == CONV1D:
             conv1d_forward(n, tx.length, tx.channels, op.width, ty.channels, tx.sample, values + tx.y, active_x,
-                           active_y,                           packed + op.w, b, op.relu, ty.sample, values + ty.y)
+                           active_y, packed + op.w, b, op.relu, ty.sample, values + ty.y)
         elif op.kind == DENSE:
             dense_forward(n, tx.channels, ty.channels, active_x, tx.sample, values + tx.y,
                           packed + op.w, b, op.relu, ty.sample, values + ty.y)
@@ -134,7 +134,7 @@ cdef inline void backward(
                               dy, work.counts, gradients + op.w)
             if op.wt >= 0:
                 conv1d_backward_x(n, tx.channels, op.width, ty.channels, ty.sample, dy, active_x, packed + op.wt,
-                                                                   mask, tx.sample, dx)
+                                  mask, tx.sample, dx)
         elif op.kind == DENSE:
             dense_backward_w(n, tx.length, tx.channels, ty.channels, active_x, tx.sample, x, ty.sample,
                              dy, gradients + op.w)

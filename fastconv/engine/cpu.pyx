@@ -28,33 +28,7 @@ cdef extern from *:
     int omp_get_max_threads()
 
 
-from libc.stdint cimport int16_t
-
 OPENMP = bool(FC_OPENMP)
-
-
-def extremes(codes):
-    """Return the smallest and the largest of contiguous int16 codes; (0, -1) if there are none.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastconv.engine.cpu import extremes
-    >>> extremes(np.array([[3, -1]], np.int16))
-    (-1, 3)
-    """
-    cdef const int16_t[::1] flat = codes.reshape(-1)
-    cdef const int16_t *code
-    cdef Py_ssize_t i, size = flat.shape[0]
-    cdef int16_t low = 0, high = -1
-    if size:
-        code = &flat[0]
-        low = high = code[0]
-        with nogil:
-            for i in range(size):
-                low = min(low, code[i])
-                high = max(high, code[i])
-    return low, high
 
 
 def supported():

@@ -8,8 +8,9 @@ cdef enum Kind:
     FLATTEN                 # positions side by side in one row: only at a network's end, where no dense follows
 
 ctypedef struct Tensor:
-    # The activations of one layer in a thread's scratch: samples of `length` padded rows between two margins of
-    # zero rows (the gradient by data of the convolution that made them reads over their ends). Gradients lie alike.
+    # The activations of one layer in a thread's scratch: samples of `length` padded rows between two margins, and
+    # their gradients, which lie alike so that masks fit. The margins of the gradients are zero rows: the gradient by
+    # data of the convolution that made the activations reads over the ends of a sample.
     Py_ssize_t length, channels
     Py_ssize_t row, margin, sample
     Py_ssize_t y, dy        # the first row of sample 0
@@ -18,8 +19,7 @@ ctypedef struct Op:
     # Maps tensor i to tensor i + 1.
     Kind kind
     bint relu               # ReLU in the epilogue
-    Py_ssize_t width        # positions a filter spans
-    Py_ssize_t segments, rows   # w is (segments, rows, filters)
+    Py_ssize_t width, rows  # w is (width, rows, filters): positions that a filter spans, input channels
     Py_ssize_t w, b         # offsets in the packed parameters and in a chunk's gradients; b = -1: no bias
     Py_ssize_t wt           # offset of the transposed weights in the packed parameters; -1: no dx is wanted
 

@@ -6,7 +6,7 @@ from libc.string cimport memset
 from itertools import product
 from math import prod
 
-from fastconv.engine.plan cimport CONV1D, DENSE, FLATTEN, ONEHOT_CONV1D, RELU
+from fastconv.engine.plan cimport CONV1D, DENSE, FLATTEN, ONEHOT_CONV1D, RELU, Op, Plan, Strip, Tensor
 from fastconv.kernels.tile cimport FC_LEVEL
 
 LEVEL = FC_LEVEL.decode()
@@ -22,16 +22,27 @@ cdef dict KINDS = {
 }
 
 
-cdef void *address(object array, str formats, Py_ssize_t size, bint writable=False) except? NULL:
+cdef void *address(object array, str format, Py_ssize_t size, bint writable=False) except? NULL:
     """Where a C-contiguous array lies, once its element type and size are checked."""
     cdef Py_buffer view
     PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
-    cdef bint fits = view.format != NULL and view.format.decode() in formats and view.len == size * view.itemsize
+    cdef bint fits = view.format != NULL and view.len == size * view.itemsize
+    if format == "q":  # int64, whatever C calls it here
+        fits = fits and view.format.decode() in "lq" and view.itemsize == sizeof(int64_t)
+    else:
+        fits = fits and view.format.decode() == format
     PyBuffer_Release(&view)
     if not fits:
         raise ValueError(
-            f"Program: expected {size} contiguous elements of type {formats}, got {array.dtype} {array.shape}")
+            f"Program: expected {size} contiguous elements of type {format!r}, got {array.dtype} {array.shape}")
     return view.buf
+
+
+cdef int check_size(Py_ssize_t rows, Py_ssize_t columns) except -1:
+    """Refuse an array that no memory holds, and whose offsets could overflow."""
+    if <double> rows * columns > LARGEST:
+        raise ValueError(f"Program: an array of {rows} x {columns} is too large")
+    return 0
 
 
 cdef bint within(const int16_t *codes, Py_ssize_t size, int16_t depth) noexcept nogil:
@@ -51,7 +62,7 @@ cdef class Program:
     ----------
     ops : list of tuple
         ``("onehot_conv1d", filters, width, bias)``, ``("conv1d", filters, width, bias)``, ``("dense", units, bias)``
-        or ``("relu",)``, in order. A dense operation flattens what it gets.
+        or ``("relu",)``, in order. A dense operation flattens what it gets. Codes need ``onehot_conv1d`` first.
     length, channels : int
         Of the input; for codes `channels` is the size of the alphabet.
     codes : bool
@@ -100,6 +111,7 @@ cdef class Program:
         if flatten and self.output_shape[0] > 1:
             self._append_flatten()
         self._lay_out()
+        self._cut_strips()
 
     def __dealloc__(self):
         free(self.plan.ops)
@@ -121,6 +133,8 @@ cdef class Program:
         cdef Py_ssize_t index, width, filters
         cdef bint lookups, bias
         cdef Op *op = NULL
+        if length < 1 or channels < 1 or (plan.codes and (not ops or ops[0][0] != "onehot_conv1d")):
+            raise ValueError(f"Program: an input of {length} x {channels} does not fit {ops[:1]}")
         plan.tensors[0].length, plan.tensors[0].channels = length, channels
         for index, (kind, *spec) in enumerate(ops):
             if kind == "relu" and op != NULL and op.kind != RELU:
@@ -138,11 +152,11 @@ cdef class Program:
                     filters, width, bias = spec
                     shape = [width, channels, filters]
                 lookups = kind == "onehot_conv1d"
-                if <double> length * channels > LARGEST or <double> width * channels * filters > LARGEST:
-                    raise ValueError(f"Program: {ops[index]} on an input of {length} x {channels} is too large")
+                check_size(length, channels)
                 if not 1 <= width <= length or filters < 1 or lookups != (plan.codes and index == 0):
                     raise ValueError(f"Program: {ops[index]} does not fit an input of {length} x {channels}")
-                op.width, op.segments, op.rows = width, width, channels
+                check_size(width * channels, filters)
+                op.width, op.rows = width, channels
                 self._parameter(index, "w", shape)
                 if bias:
                     op.b = 0
@@ -153,6 +167,7 @@ cdef class Program:
                 plan.tensors[plan.n_ops + 1].margin = width - 1 if kind == "conv1d" else 0
             plan.n_ops += 1
             plan.tensors[plan.n_ops].length, plan.tensors[plan.n_ops].channels = length, channels
+        check_size(length, channels)
         self.output_shape = (length, channels)
         return 0
 
@@ -171,33 +186,27 @@ cdef class Program:
         self.size += prod(shape)
 
     cdef int _lay_out(self) except -1:
-        """Offsets: where parameters lie packed, tensors in the scratch, and the strips of the update."""
+        """Offsets: where the parameters lie packed and the tensors in a thread's scratch."""
         cdef Plan *plan = &self.plan
         cdef Py_ssize_t itemsize = sizeof(float) if self.single else sizeof(double)
-        cdef Py_ssize_t o, segment, start, rows, at = 0, flat = 0, columns
+        cdef Py_ssize_t o, at = 0, row
         cdef Op *op
         cdef Tensor *t
-        strips = []
         for o in range(plan.n_ops):
-            op, columns = &plan.ops[o], plan.tensors[o + 1].channels
-            op.w = at if op.segments else -1
-            for segment, start in product(range(op.segments), range(0, op.rows, STRIP_ROWS)):
-                rows = min(STRIP_ROWS, op.rows - start)
-                strips.append([flat, at, rows, columns, o, segment, start])
-                at += rows * padded(columns, itemsize)
-                flat += rows * columns
+            op, row = &plan.ops[o], padded(plan.tensors[o + 1].channels, itemsize)
+            if op.rows:
+                op.w = at
+                at += op.width * op.rows * row
             if op.b >= 0:
                 op.b = at
-                strips.append([flat, at, 1, columns, -1, 0, 0])
-                at += padded(columns, itemsize)
-                flat += columns
-        plan.parameters, plan.gradients = flat, at
+                at += row
+        plan.gradients = at
         for o in range(plan.n_ops):
             op = &plan.ops[o]
-            if op.w >= 0 and op.kind != ONEHOT_CONV1D and (o > 0 or plan.input_gradient):
+            if op.rows and op.kind != ONEHOT_CONV1D and (o > 0 or plan.input_gradient):
                 op.wt = at
-                at += op.segments * plan.tensors[o + 1].channels * padded(op.rows, itemsize)
-        plan.packed = at
+                at += op.width * plan.tensors[o + 1].channels * padded(op.rows, itemsize)
+        plan.packed, plan.parameters = at, self.size
         plan.chunk = max(1, min(CHUNK_SAMPLES, <Py_ssize_t> (CHUNK_OPERATIONS / max(3 * self.operations, 1))))
         at = 0
         for o in range(plan.n_ops + 1):
@@ -208,15 +217,37 @@ cdef class Program:
             t.dy = t.y + plan.chunk * t.sample
             at += 2 * plan.chunk * t.sample
         plan.scratch = at
+        return 0
+
+    cdef int _cut_strips(self) except -1:
+        """The strips that the parameters are packed, summed and updated in."""
+        cdef Plan *plan = &self.plan
+        cdef Py_ssize_t itemsize = sizeof(float) if self.single else sizeof(double)
+        cdef Py_ssize_t o, s, k, start, flat = 0, packed = 0
+        cdef const Op *op
+        cdef Strip strip
+        strips = []  # op; position in the filter, or -1 for the bias; first row; rows
+        for o in range(plan.n_ops):
+            op = &plan.ops[o]
+            if op.rows:
+                for k, start in product(range(op.width), range(0, op.rows, STRIP_ROWS)):
+                    strips.append((o, k, start, min(STRIP_ROWS, op.rows - start)))
+            if op.b >= 0:
+                strips.append((o, -1, 0, 1))
         plan.n_strips = len(strips)
         plan.strips = <Strip *> calloc(plan.n_strips + 1, sizeof(Strip))
         if plan.strips == NULL:
             raise MemoryError("Program: no memory for the plan")
-        for at, (flat, packed, rows, columns, o, segment, start) in enumerate(strips):
-            plan.strips[at] = Strip(flat, packed, rows, columns, -1, 0)
-            if o >= 0 and plan.ops[o].wt >= 0:
-                plan.strips[at].wt_row = padded(plan.ops[o].rows, itemsize)
-                plan.strips[at].wt = plan.ops[o].wt + segment * columns * plan.strips[at].wt_row + start
+        for s, (o, k, start, rows) in enumerate(strips):
+            op = &plan.ops[o]
+            strip.flat, strip.packed = flat, packed
+            strip.rows, strip.cols = rows, plan.tensors[o + 1].channels
+            strip.wt, strip.wt_row = -1, padded(op.rows, itemsize)
+            if k >= 0 and op.wt >= 0:
+                strip.wt = op.wt + k * strip.cols * strip.wt_row + start
+            plan.strips[s] = strip
+            flat += strip.rows * strip.cols
+            packed += strip.rows * padded(strip.cols, itemsize)
         return 0
 
     cdef int _data(self, object x, Batch *batch) except -1:
@@ -236,7 +267,7 @@ cdef class Program:
         cdef Py_ssize_t i
         if self.output_shape[0] != 1:
             raise ValueError(f"a loss needs one row of logits a sample, the network gives {self.output_shape}")
-        batch.labels = <const int64_t *> address(labels, "lq", batch.n)
+        batch.labels = <const int64_t *> address(labels, "q", batch.n)
         for i in range(batch.n):
             if not 0 <= batch.labels[i] < self.output_shape[1]:
                 raise ValueError(f"label {batch.labels[i]} at index {i} is outside 0..{self.output_shape[1] - 1}")
@@ -333,8 +364,8 @@ cdef class Program:
         cdef Optimiser optimiser
         cdef const double *rate = <const double *> address(rates, "d", updates)
         cdef double *loss = <double *> address(losses, "d", updates, True)
-        cdef int64_t *hit = <int64_t *> address(hits, "lq", updates, True)
-        cdef const int64_t *start = <const int64_t *> address(starts, "lq", updates + 1)
+        cdef int64_t *hit = <int64_t *> address(hits, "q", updates, True)
+        cdef const int64_t *start = <const int64_t *> address(starts, "q", updates + 1)
         optimiser.momentum = momentum
         optimiser.parameters = address(parameters, self.format, self.size, True)
         optimiser.velocity = address(velocity, self.format, self.size, True)
@@ -342,7 +373,7 @@ cdef class Program:
         self._data(x, &batch)
         self._labels(labels, weight, smoothing, &batch)
         total = len(order)
-        batch.order = <const int64_t *> address(order, "lq", total)
+        batch.order = <const int64_t *> address(order, "q", total)
         for u in range(total):
             if not 0 <= batch.order[u] < batch.n:
                 raise ValueError(f"Program: row {batch.order[u]} of {batch.n} does not exist")

@@ -7,11 +7,11 @@ from libc.stdlib cimport calloc
 from libc.string cimport memset
 
 from fastconv.engine.chunk cimport Workspace, backward, forward, gather
-from fastconv.engine.plan cimport Op, Plan, Strip, Tensor
+from fastconv.engine.plan cimport Plan, Strip, Tensor
 from fastconv.kernels.pack cimport pack_rows, sum_rows, unpack_rows
 from fastconv.kernels.real cimport padded, real
 from fastconv.kernels.sgd cimport sgd
-from fastconv.kernels.softmax_cross_entropy cimport softmax, softmax_cross_entropy
+from fastconv.kernels.softmax_cross_entropy cimport largest, softmax, softmax_cross_entropy
 from fastconv.kernels.tile cimport transpose_rows
 
 # Gradient buffers held at once; a batch of more chunks is summed in rounds.
@@ -120,18 +120,19 @@ cdef void gradient_chunk(
     cdef const Tensor *tx = &plan.tensors[0]
     cdef const Tensor *last = &plan.tensors[plan.n_ops]
     cdef real *values = <real *> work.values
+    cdef real *z
     cdef real *dz
-    cdef const real *weight = <const real *> batch.weight
+    cdef double scale
     gather(plan, n, batch.codes, <const real *> batch.x, batch.order, batch.first + start, work)
     forward(plan, n, work, packed)
     loss[0], correct[0] = 0, 0
     for i in range(n):
         at = work.rows[i]
-        dz = values + last.dy + i * last.sample
+        z, dz = values + last.y + i * last.sample, values + last.dy + i * last.sample
         if batch.labels != NULL:
-            loss[0] += softmax_cross_entropy(
-                1, last.channels, last.row, values + last.y + i * last.sample, batch.labels + at,
-                weight + at if weight != NULL else weight, batch.smoothing, 1.0 / batch.n, correct, dz)
+            scale = 1.0 / batch.n if batch.weight == NULL else (<const real *> batch.weight)[at] / <double> batch.n
+            correct[0] += largest(last.channels, z) == batch.labels[at]
+            loss[0] += softmax_cross_entropy(last.channels, z, batch.labels[at], batch.smoothing, scale, dz)
         else:
             size = last.length * last.channels
             pack_rows(last.length, last.channels, <const real *> batch.dy + at * size, dz)
@@ -175,7 +176,7 @@ cdef double step(
     cdef Py_ssize_t part = padded(plan.gradients, sizeof(real))
     cdef real *buffers = <real *> arena.gradients
     cdef real *packed = <real *> arena.packed
-    cdef const Optimiser *last = NULL
+    cdef const Optimiser *now = NULL  # the optimiser, once the sum is complete
     cdef double loss = 0
     cdef int use = threads if chunks > 1 else 1
     correct[0] = 0
@@ -192,9 +193,9 @@ cdef double step(
             loss += arena.losses[c]
             correct[0] += arena.correct[c]
         if r == rounds - 1 and isfinite(loss):
-            last = optimiser
+            now = optimiser
         for s in prange(plan.n_strips, num_threads=use, use_threads_if=use > 1, schedule="static"):
-            finish_strip(&plan.strips[s], last, parts, part, buffers, r > 0, flat, packed)
+            finish_strip(&plan.strips[s], now, parts, part, buffers, r > 0, flat, packed)
     return loss
 
 

@@ -1,4 +1,4 @@
-"""Strings to codes, one call for a list."""
+"""Strings to codes, one call for a list; the range of codes."""
 
 from cpython.unicode cimport PyUnicode_DATA, PyUnicode_GET_LENGTH, PyUnicode_KIND, PyUnicode_READ
 from libc.stdint cimport int16_t
@@ -63,3 +63,27 @@ def encode(list strings, const int16_t[::1] table, bint lower, bint keep_end, in
         for p in range(size, length):
             codes[i, p] = -1
     return -1, unknown
+
+
+def extremes(codes):
+    """Return the smallest and the largest of contiguous int16 codes; (0, -1) if there are none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.kernels.encode import extremes
+    >>> extremes(np.array([[3, -1]], np.int16))
+    (-1, 3)
+    """
+    cdef const int16_t[::1] flat = codes.reshape(-1)
+    cdef const int16_t *code
+    cdef Py_ssize_t i, size = flat.shape[0]
+    cdef int16_t low = 0, high = -1
+    if size:
+        code = &flat[0]
+        low = high = code[0]
+        with nogil:
+            for i in range(size):
+                low = min(low, code[i])
+                high = max(high, code[i])
+    return low, high

@@ -15,7 +15,8 @@
  *
  *     C[i - taps + 1 + j, :] += x[i, c] * W[j*w_tap + c*w_row + :]    for i < positions, c < channels, j < taps
  *
- * Each element of C is again one chain, in the order of (i, c), and equals that of fc_multiply in every bit.
+ * Each element of C is again one chain, in the order of (i, c), and equals that of fc_multiply in every bit as long as
+ * the weights are finite.
  *
  * B, W, bias, mask and C have rows padded to a multiple of 64 bytes; whole vectors are read and written.
  */

@@ -35,6 +35,11 @@ cdef extern from "tile.h" nogil:
     void fc_transpose_double(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double *, double *)
 
 
+cdef enum:
+    TWO_VECTORS = 128  # bytes; the longest vectors count at every level, since the choice shows where a weight is inf
+    CACHE = 24576      # bytes of a first-level cache that weights may take
+
+
 cdef inline void multiply(
     const fc_product *p, const real *a, const real *b, const real *bias, const real *mask,
     real *c,  # OUT
@@ -53,9 +58,9 @@ cdef inline void slide(
     const fc_window *p, const int16_t *codes, const real *x, const real *w, const real *bias, const real *mask,
     real *c,  # OUT
 ) noexcept nogil:
-    """c[i - taps + 1 + j, f] = bias[f] + sum_{i, channel} x[i, channel] w[j*w_tap + channel*w_row + f], zeros skipped,
+    """c[o, f] = bias[f] + sum_{k < taps, channel} x[o + k, channel] w[(taps - 1 - k)*w_tap + channel*w_row + f]
 
-    where x, if it is NULL, is the one-hot form of codes;
+    without the terms whose x is zero, where x is the one-hot form of codes if they are not NULL;
     then max(0, c) where p.relu is set, then 0 where mask (laid out as c) is not positive.
     """
     if real is float:
@@ -66,7 +71,7 @@ cdef inline void slide(
 
 cdef inline bint slides(Py_ssize_t width, Py_ssize_t channels) noexcept nogil:
     """Whether a convolution's weights, two vectors of filters at a time, fit in the first-level cache."""
-    return width <= FC_TAPS and width * channels * 128 <= 24576
+    return width <= FC_TAPS and width * channels * TWO_VECTORS <= CACHE
 
 
 cdef inline void transpose_rows(

@@ -37,7 +37,7 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_tile)(
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 2
         for (int v = 0; v < vecs; v++)
-            acc[r][v] = bias ? *(const vec *)(bias + v * FC_LANES) : zero;
+            acc[r][v] = (bias ? *(const vec *)(bias + v * FC_LANES) : zero) + zero; /* so that it is not -0 */
 
     const ptrdiff_t segments = p->reach ? *reach : p->segments;
     for (ptrdiff_t s = 0; s < segments; s++) {
@@ -142,7 +142,7 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_tile)(
     vec start[2], acc[FC_TAPS][2];
 #pragma GCC unroll 2
     for (int v = 0; v < vecs; v++)
-        start[v] = bias ? *(const vec *)(bias + v * FC_LANES) : zero;
+        start[v] = (bias ? *(const vec *)(bias + v * FC_LANES) : zero) + zero;
 #pragma GCC unroll 8
     for (int j = 0; j < taps; j++)
 #pragma GCC unroll 2
