@@ -1,7 +1,9 @@
 """One contestant in a process of its own: ``python -m fastconv.bench.worker NAME THREADS TASK.npz``.
 
-A process each keeps every framework's threads, and their number, apart. The process prints ``ready`` (or why it cannot
-run), then makes a run for every line that it reads and prints seconds and losses as JSON.
+A process each keeps every framework's threads, and their number, apart. A line on standard input holds two numbers of
+updates: first some that are not timed, so that caches are warm and threads awake, then, from the initial weights, those
+that are timed (none: just compile and warm up). The answer is a line of JSON: seconds and losses, or why it cannot
+run.
 """
 
 import json
@@ -20,20 +22,22 @@ def main(name, threads, path):
         task = Task(*(file[field] for field in Task._fields[:5]), *(float(file[field]) for field in Task._fields[5:]))
         batches = file["batches"]
     answers, sys.stdout = sys.stdout, sys.stderr  # what a framework prints is no answer
-    try:
-        contestant = build(name, task, int(threads))
-        updates = sys.stdin.readline()  # how many it is warmed with
-        contestant.warm_up(batches[: int(updates)])
-    except PeerUnavailable as error:
-        print(json.dumps({"unavailable": str(error)}), file=answers, flush=True)
-        return
-    print(json.dumps({"ready": True}), file=answers, flush=True)
+    contestant = None
     for line in sys.stdin:
-        contestant.restart()
-        start = time.perf_counter()
-        losses = contestant.run(batches[: int(line)])
-        seconds = time.perf_counter() - start
-        print(json.dumps({"seconds": seconds, "losses": [float(loss) for loss in losses]}), file=answers, flush=True)
+        warm, timed = map(int, line.split())
+        answer = {}
+        try:
+            contestant = contestant or build(name, task, int(threads))
+            if warm:
+                contestant.warm_up(batches[:warm])
+            if timed:
+                contestant.restart()
+                start = time.perf_counter()
+                losses = contestant.run(batches[:timed])
+                answer = {"seconds": time.perf_counter() - start, "losses": [float(loss) for loss in losses]}
+        except PeerUnavailable as error:
+            answer = {"unavailable": str(error)}
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":
