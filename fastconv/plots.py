@@ -176,13 +176,16 @@ def timing_bars(rows, updates=100):
     axes = figure.add_subplot()
     names = [f"{row['name']}, {row['threads']} thread{'s' * (row['threads'] > 1)}" for row in rows]
     seconds = np.array([row["seconds"] for row in rows])
+    low, high = seconds.min() / 3, seconds.max()
     axes.barh(names, seconds, color=[BLUE if row["name"] == "fastconv" else GREY for row in rows])
     for place, row in enumerate(rows):
         words = f" {_seconds(row['seconds'])}" + (" (scaled)" if row["scaled_from"] else "")
-        axes.text(row["seconds"], place, words, va="center", fontsize=9)
+        if row["seconds"] > (low * high) ** 0.5:  # a long bar holds its label
+            axes.text(row["seconds"], place, words + " ", va="center", ha="right", color="white", fontsize=9)
+        else:
+            axes.text(row["seconds"], place, words, va="center", fontsize=9)
     axes.set_xscale("log")
-    low, high = seconds.min() / 3, seconds.max()
-    axes.set_xlim(low, high * (high / low) ** 0.3)
+    axes.set_xlim(low, high * 1.5)
     axes.invert_yaxis()
     axes.set_xlabel(f"seconds for {updates:,} updates (logarithmic)")
     axes.grid(axis="x", alpha=0.3)
