@@ -17,9 +17,7 @@ cdef double CHUNK_OPERATIONS = 9e6
 cdef Py_ssize_t CHUNK_SAMPLES = 256
 cdef Py_ssize_t STRIP_ROWS = 64
 cdef double LARGEST = 1e12  # elements of an array: sums and products of a few such sizes do not overflow
-cdef dict KINDS = {
-    "onehot_conv1d": ONEHOT_CONV1D, "conv1d": CONV1D, "dense": DENSE, "relu": RELU, "flatten": FLATTEN,
-}
+cdef dict KINDS = {"onehot_conv1d": ONEHOT_CONV1D, "conv1d": CONV1D, "dense": DENSE, "relu": RELU}
 
 
 cdef void *address(object array, str format, Py_ssize_t size, bint writable=False) except? NULL:
