@@ -12,6 +12,9 @@ from fastconv.kernels.pack cimport pack_rows, unpack_rows
 from fastconv.kernels.real cimport real
 from fastconv.kernels.relu cimport relu_backward, relu_forward
 
+cdef extern from *:
+    void prefetch "__builtin_prefetch"(const void *) nogil
+
 ctypedef struct Workspace:
     # What one thread works in.
     void *values            # (plan.scratch,) elements: all tensors
@@ -30,7 +33,8 @@ cdef inline Py_ssize_t reach(Py_ssize_t length, const int16_t *codes) noexcept n
 
 
 cdef inline void gather(
-    const Plan *plan, Py_ssize_t n, const int16_t *codes, const real *x, const int64_t *order, Py_ssize_t first,
+    const Plan *plan, Py_ssize_t n, const int16_t *codes, const real *x, const int64_t *labels, const int64_t *order,
+    Py_ssize_t first,
     const Workspace *work,  # OUT
 ) noexcept nogil:
     """Copy the rows order[first : first + n] (first, first + 1, ... where order is NULL) of codes, or else of x.
@@ -49,6 +53,13 @@ cdef inline void gather(
             work.active[i], work.rows[i] = length, at
         return
     memset(starts, 0, (length + 2) * sizeof(Py_ssize_t))
+    if order != NULL:
+        for i in range(n):
+            at = order[first + i]
+            prefetch(codes + at * length)
+            prefetch(codes + at * length + length - 1)
+            if labels != NULL:
+                prefetch(labels + at)
     for i in range(n):
         at = first + i if order == NULL else order[first + i]
         ends[i] = reach(length, codes + at * length)
@@ -87,7 +98,7 @@ cdef inline void forward(
                                   active_y, packed + op.w, b, op.relu, ty.sample, values + ty.y)
         elif op.kind == CONV1D:
             conv1d_forward(n, tx.length, tx.channels, op.width, ty.channels, tx.sample, values + tx.y, active_x,
-                           active_y, packed + op.w, b, op.relu, ty.sample, values + ty.y)
+                           active_y, packed + op.w, b, op.relu, ty.sample, work.counts, values + ty.y)
         elif op.kind == DENSE:
             dense_forward(n, tx.channels, ty.channels, active_x, tx.sample, values + tx.y,
                           packed + op.w, b, op.relu, ty.sample, values + ty.y)
@@ -99,10 +110,10 @@ cdef inline void forward(
 
 
 cdef inline void backward(
-    const Plan *plan, Py_ssize_t n, const Workspace *work, const real *packed,
-    real *gradients,  # OUT (plan.gradients,)
+    const Plan *plan, Py_ssize_t n, const Workspace *work, const real *packed, bint add,
+    real *gradients,  # OUT (plan.gradients,), IN too if add
 ) noexcept nogil:
-    """All ops in reverse, from the gradient of the last tensor.
+    """All ops in reverse, from the gradient of the last tensor; what they give is added to gradients if add.
 
     Where op o has ReLU in its epilogue, the op behind it masks the gradient that it hands back.
     """
@@ -125,19 +136,19 @@ cdef inline void backward(
         if o == plan.n_ops - 1 and op.relu:
             relu_backward(n, ty.length * ty.row, ty.sample, values + ty.y, dy, dy)
         if op.b >= 0:
-            bias_backward(n, ty.length, ty.channels, ty.sample, dy, gradients + op.b)
+            bias_backward(n, ty.length, ty.channels, ty.sample, dy, add, gradients + op.b)
         if op.kind == ONEHOT_CONV1D:
-            onehot_conv1d_backward_w(n, tx.length, op.width, tx.channels, ty.channels, work.codes, active_y,
-                                     ty.sample, dy, gradients + op.w)
+            onehot_conv1d_backward_w(n, tx.length, op.width, tx.channels, ty.channels, work.codes, active_x,
+                                     active_y, ty.sample, dy, add, gradients + op.w)
         elif op.kind == CONV1D:
             conv1d_backward_w(n, tx.channels, op.width, ty.channels, tx.sample, x, active_x, active_y, ty.sample,
-                              dy, work.counts, gradients + op.w)
+                              dy, work.counts, add, gradients + op.w)
             if op.wt >= 0:
-                conv1d_backward_x(n, tx.channels, op.width, ty.channels, ty.sample, dy, active_x, packed + op.wt,
+                conv1d_backward_x(n, tx.length, tx.channels, op.width, ty.channels, ty.sample, dy, active_x, packed + op.wt,
                                   mask, tx.sample, dx)
         elif op.kind == DENSE:
             dense_backward_w(n, tx.length, tx.channels, ty.channels, active_x, tx.sample, x, ty.sample,
-                             dy, gradients + op.w)
+                             dy, add, gradients + op.w)
             if op.wt >= 0:
                 dense_backward_x(n, tx.channels, ty.channels, active_x, ty.sample, dy, packed + op.wt,
                                  mask, tx.sample, dx)

@@ -34,7 +34,6 @@ ctypedef struct Plan:
     Op *ops
     Tensor *tensors         # n_ops + 1
     Strip *strips
-    Py_ssize_t parameters   # elements of the flat vector
     Py_ssize_t gradients    # elements of a chunk's gradient buffer: w and b of all ops, padded
     Py_ssize_t packed       # elements of the packed parameters: the same, then the transposed weights
     Py_ssize_t chunk        # samples of a chunk at most

@@ -204,7 +204,7 @@ cdef class Program:
             if op.rows and op.kind != ONEHOT_CONV1D and (o > 0 or plan.input_gradient):
                 op.wt = at
                 at += op.width * plan.tensors[o + 1].channels * padded(op.rows, itemsize)
-        plan.packed, plan.parameters = at, self.size
+        plan.packed = at
         plan.chunk = max(1, min(CHUNK_SAMPLES, <Py_ssize_t> (CHUNK_OPERATIONS / max(3 * self.operations, 1))))
         at = 0
         for o in range(plan.n_ops + 1):
@@ -336,11 +336,9 @@ cdef class Program:
             open_arena(&arena, &self.plan, sizeof(float) if self.single else sizeof(double),
                        count_buffers(&self.plan, batch.n), threads)
             if self.single:
-                load(&self.plan, <float *> p, True, &arena)
-                loss = step(&self.plan, batch, NULL, &arena, threads, <float *> out, &hits)
+                loss = gradient_of(&self.plan, batch, <float *> p, &arena, threads, <float *> out, &hits)
             else:
-                load(&self.plan, <double *> p, True, &arena)
-                loss = step(&self.plan, batch, NULL, &arena, threads, <double *> out, &hits)
+                loss = gradient_of(&self.plan, batch, <double *> p, &arena, threads, <double *> out, &hits)
             free(arena.memory)
         return loss, hits
 
@@ -365,8 +363,8 @@ cdef class Program:
         cdef int64_t *hit = <int64_t *> address(hits, "q", updates, True)
         cdef const int64_t *start = <const int64_t *> address(starts, "q", updates + 1)
         optimiser.momentum = momentum
-        optimiser.parameters = address(parameters, self.format, self.size, True)
-        optimiser.velocity = address(velocity, self.format, self.size, True)
+        cdef void *p = address(parameters, self.format, self.size, True)
+        cdef void *v = address(velocity, self.format, self.size, True)
         memset(&batch, 0, sizeof(Batch))
         self._data(x, &batch)
         self._labels(labels, weight, smoothing, &batch)
@@ -385,10 +383,10 @@ cdef class Program:
                        count_buffers(&self.plan, largest), threads)
             if self.single:
                 made = train_all(&self.plan, &batch, &optimiser, updates, start, rate, &arena, threads,
-                                 <float *> arena.flat, loss, hit)
+                                 <float *> p, <float *> v, loss, hit)
             else:
                 made = train_all(&self.plan, &batch, &optimiser, updates, start, rate, &arena, threads,
-                                 <double *> arena.flat, loss, hit)
+                                 <double *> p, <double *> v, loss, hit)
             free(arena.memory)
         return made
 

@@ -8,15 +8,15 @@ from libc.string cimport memset
 
 from fastconv.engine.chunk cimport Workspace, backward, forward, gather
 from fastconv.engine.plan cimport Plan, Strip, Tensor
-from fastconv.kernels.pack cimport pack_rows, sum_rows, unpack_rows
+from fastconv.kernels.pack cimport pack_rows, sum_parts, unpack_rows
 from fastconv.kernels.real cimport padded, real
 from fastconv.kernels.sgd cimport sgd
 from fastconv.kernels.softmax_cross_entropy cimport largest, softmax, softmax_cross_entropy
 from fastconv.kernels.tile cimport transpose_rows
 
-# Gradient buffers held at once; a batch of more chunks is summed in rounds.
+# Gradient buffers at most: a batch of more chunks gives each of them several, one after the other.
 cdef enum:
-    ROUND = 64
+    BUFFERS = 32
 
 
 cdef void *aligned(void *memory) noexcept nogil:
@@ -28,8 +28,9 @@ ctypedef struct Arena:
     # The memory of one call: allocated at once, freed at its end, shared with no other call.
     void *memory
     void *packed        # packed parameters
-    void *gradients     # gradient buffers, padded
-    void *flat          # their sum, flat
+    void *velocity      # packed
+    void *gradients     # gradient buffers, packed
+    void *total         # their sum, packed
     double *losses      # one a buffer
     Py_ssize_t *correct # one a buffer
     Workspace *work     # one a thread
@@ -39,7 +40,6 @@ cdef int open_arena(Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssiz
     """Allocate an arena; MemoryError where there is none."""
     cdef Py_ssize_t packed = padded(plan.packed, itemsize) * itemsize + 64
     cdef Py_ssize_t gradients = padded(plan.gradients, itemsize) * itemsize
-    cdef Py_ssize_t flat = padded(plan.parameters, itemsize) * itemsize
     cdef Py_ssize_t values = padded(plan.scratch, itemsize) * itemsize + 64
     cdef Py_ssize_t codes = plan.chunk * plan.tensors[0].length * sizeof(int16_t) // 64 * 64 + 64
     cdef Py_ssize_t counts = max(plan.chunk, plan.tensors[0].length) + 2
@@ -48,7 +48,7 @@ cdef int open_arena(Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssiz
     cdef char *at
     cdef int t
     # calloc: the margins between samples are zero, and stay so
-    arena.memory = calloc(64 + threads * sizeof(Workspace) + 64 + sums + packed + buffers * gradients + flat
+    arena.memory = calloc(64 + threads * sizeof(Workspace) + 64 + sums + packed + (buffers + 2) * gradients
                           + threads * (values + codes + active), 1)
     if arena.memory == NULL:
         raise MemoryError("Program: no memory for the scratch of a call")
@@ -62,8 +62,10 @@ cdef int open_arena(Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssiz
     at += packed
     arena.gradients = at
     at += buffers * gradients
-    arena.flat = at
-    at += flat
+    arena.total = at
+    at += gradients
+    arena.velocity = at
+    at += gradients
     for t in range(threads):
         arena.work[t].values = at
         at += values
@@ -76,19 +78,34 @@ cdef int open_arena(Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssiz
     return 0
 
 
-cdef void load_strip(const Strip *strip, const real *parameters, bint transposed, real *packed) noexcept nogil:
-    """Pack the rows of a strip, and transpose them for the backward pass where that needs it."""
-    pack_rows(strip.rows, strip.cols, parameters + strip.flat, packed + strip.packed)
-    if transposed and strip.wt >= 0:
+cdef void transpose_strip(const Strip *strip, real *packed) noexcept nogil:
+    """Transpose the rows of a strip where the backward pass needs that."""
+    if strip.wt >= 0:
         transpose_rows(strip.rows, strip.cols, padded(strip.cols, sizeof(real)), strip.wt_row, packed + strip.packed,
                        packed + strip.wt)
 
 
-cdef void load(const Plan *plan, const real *parameters, bint transposed, Arena *arena) noexcept nogil:
-    """Pack the parameters for a call."""
+cdef void pack_all(const Plan *plan, const real *flat, real *packed) noexcept nogil:
+    """Pack a vector that is laid out as the parameters."""
     cdef Py_ssize_t s
     for s in range(plan.n_strips):
-        load_strip(&plan.strips[s], parameters, transposed, <real *> arena.packed)
+        pack_rows(plan.strips[s].rows, plan.strips[s].cols, flat + plan.strips[s].flat, packed + plan.strips[s].packed)
+
+
+cdef void unpack_all(const Plan *plan, const real *packed, real *flat) noexcept nogil:
+    """The reverse of pack_all."""
+    cdef Py_ssize_t s
+    for s in range(plan.n_strips):
+        unpack_rows(plan.strips[s].rows, plan.strips[s].cols, packed + plan.strips[s].packed,
+                    flat + plan.strips[s].flat)
+
+
+cdef void load(const Plan *plan, const real *parameters, Arena *arena) noexcept nogil:
+    """Pack the parameters for a call with a backward pass."""
+    cdef Py_ssize_t s
+    pack_all(plan, parameters, <real *> arena.packed)
+    for s in range(plan.n_strips):
+        transpose_strip(&plan.strips[s], <real *> arena.packed)
 
 
 ctypedef struct Batch:
@@ -107,13 +124,12 @@ ctypedef struct Batch:
 ctypedef struct Optimiser:
     # What an update does with the gradient.
     double rate, momentum
-    void *velocity
-    void *parameters
 
 
 cdef void gradient_chunk(
     const Plan *plan, const Batch *batch, Py_ssize_t start, Py_ssize_t n, const Workspace *work, const real *packed,
-    real *gradients, double *loss, Py_ssize_t *correct,  # OUT
+    bint add,
+    real *gradients, double *loss, Py_ssize_t *correct,  # OUT, gradients IN too if add, the others IN and OUT
 ) noexcept nogil:
     """Samples start : start + n of the batch, forward and backward."""
     cdef Py_ssize_t i, at, size
@@ -123,9 +139,9 @@ cdef void gradient_chunk(
     cdef real *z
     cdef real *dz
     cdef double scale
-    gather(plan, n, batch.codes, <const real *> batch.x, batch.order, batch.first + start, work)
+    gather(plan, n, batch.codes, <const real *> batch.x, batch.labels, batch.order,
+           batch.first + start, work)
     forward(plan, n, work, packed)
-    loss[0], correct[0] = 0, 0
     for i in range(n):
         at = work.rows[i]
         z, dz = values + last.y + i * last.sample, values + last.dy + i * last.sample
@@ -136,7 +152,7 @@ cdef void gradient_chunk(
         else:
             size = last.length * last.channels
             pack_rows(last.length, last.channels, <const real *> batch.dy + at * size, dz)
-    backward(plan, n, work, packed, gradients)
+    backward(plan, n, work, packed, add, gradients)
     if batch.dx != NULL:
         size = tx.length * tx.channels
         for i in range(n):
@@ -151,51 +167,56 @@ cdef Py_ssize_t count_chunks(const Plan *plan, Py_ssize_t n) noexcept nogil:
 
 cdef Py_ssize_t count_buffers(const Plan *plan, Py_ssize_t n) noexcept nogil:
     """Gradient buffers that a batch of n needs."""
-    return min(<Py_ssize_t> ROUND, count_chunks(plan, n))
+    return min(<Py_ssize_t> BUFFERS, count_chunks(plan, n))
+
+
+cdef void gradient_chunks(
+    const Plan *plan, const Batch *batch, Py_ssize_t b, Py_ssize_t buffers, const Workspace *work, Arena *arena,
+    real *gradients,  # OUT
+) noexcept nogil:
+    """The chunks that belong to buffer b, in order."""
+    cdef Py_ssize_t c, chunks = count_chunks(plan, batch.n), first = b * chunks // buffers
+    arena.losses[b], arena.correct[b] = 0, 0
+    for c in range(first, (b + 1) * chunks // buffers):
+        gradient_chunk(plan, batch, c * batch.n // chunks, (c + 1) * batch.n // chunks - c * batch.n // chunks,
+                       work, <const real *> arena.packed, c > first, gradients, &arena.losses[b], &arena.correct[b])
 
 
 cdef void finish_strip(
-    const Strip *strip, const Optimiser *optimiser, Py_ssize_t parts, Py_ssize_t part, const real *buffers, bint add,
-    real *flat, real *packed,  # OUT
+    const Strip *strip, const Optimiser *optimiser, Py_ssize_t parts, Py_ssize_t part, const real *buffers,
+    real *total, real *velocity, real *packed,  # OUT
 ) noexcept nogil:
-    """Sum a strip of the gradient buffers in their order; then update its parameters and pack them for the next step."""
-    cdef Py_ssize_t at = strip.flat
-    sum_rows(strip.rows, strip.cols, parts, part, buffers + strip.packed, add, flat + at)
+    """Sum a strip of the gradient buffers in their order; then update its parameters, for the next step."""
+    cdef Py_ssize_t at = strip.packed, size = strip.rows * padded(strip.cols, sizeof(real))
+    sum_parts(size, parts, part, buffers + at, total + at)
     if optimiser != NULL:
-        sgd(strip.rows * strip.cols, optimiser.rate, optimiser.momentum, flat + at,
-            <real *> optimiser.velocity + at, <real *> optimiser.parameters + at)
-        load_strip(strip, <const real *> optimiser.parameters, True, packed)
+        sgd(size, optimiser.rate, optimiser.momentum, total + at, velocity + at, packed + at)
+        transpose_strip(strip, packed)
 
 
 cdef double step(
     const Plan *plan, const Batch *batch, const Optimiser *optimiser, Arena *arena, int threads,
-    real *flat, Py_ssize_t *correct,  # OUT
+    real *total, Py_ssize_t *correct,  # OUT
 ) noexcept nogil:
     """The loss of a batch and its gradient; and the update, if there is an optimiser and the loss is finite."""
-    cdef Py_ssize_t r, c, at, parts, s, chunks = count_chunks(plan, batch.n), rounds = (chunks + ROUND - 1) // ROUND
-    cdef Py_ssize_t part = padded(plan.gradients, sizeof(real))
-    cdef real *buffers = <real *> arena.gradients
-    cdef real *packed = <real *> arena.packed
-    cdef const Optimiser *now = NULL  # the optimiser, once the sum is complete
+    cdef Py_ssize_t b, s, buffers = count_buffers(plan, batch.n), part = padded(plan.gradients, sizeof(real))
+    cdef real *gradients = <real *> arena.gradients
     cdef double loss = 0
-    cdef int use = threads if chunks > 1 else 1
+    cdef int use = threads if buffers > 1 else 1
     correct[0] = 0
-    if chunks == 0:
-        memset(flat, 0, plan.parameters * sizeof(real))
-    for r in range(rounds):
-        at = r * ROUND
-        parts = min(<Py_ssize_t> ROUND, chunks - at)
-        for c in prange(parts, num_threads=use, use_threads_if=use > 1, schedule="dynamic", chunksize=1):
-            gradient_chunk(plan, batch, (at + c) * batch.n // chunks,
-                           (at + c + 1) * batch.n // chunks - (at + c) * batch.n // chunks,
-                           &arena.work[threadid()], packed, buffers + c * part, &arena.losses[c], &arena.correct[c])
-        for c in range(parts):
-            loss += arena.losses[c]
-            correct[0] += arena.correct[c]
-        if r == rounds - 1 and isfinite(loss):
-            now = optimiser
-        for s in prange(plan.n_strips, num_threads=use, use_threads_if=use > 1, schedule="static"):
-            finish_strip(&plan.strips[s], now, parts, part, buffers, r > 0, flat, packed)
+    for b in prange(buffers, num_threads=use, use_threads_if=use > 1, schedule="dynamic", chunksize=1):
+        gradient_chunks(plan, batch, b, buffers, &arena.work[threadid()], arena, gradients + b * part)
+    for b in range(buffers):
+        loss += arena.losses[b]
+        correct[0] += arena.correct[b]
+    if buffers == 0:
+        memset(total, 0, plan.gradients * sizeof(real))
+        return loss
+    if not isfinite(loss):
+        optimiser = NULL
+    for s in prange(plan.n_strips, num_threads=use, use_threads_if=use > 1, schedule="static"):
+        finish_strip(&plan.strips[s], optimiser, buffers, part, gradients, total, <real *> arena.velocity,
+                     <real *> arena.packed)
     return loss
 
 
@@ -208,7 +229,7 @@ cdef void predict_chunk(
     cdef Py_ssize_t i, p
     cdef const Tensor *last = &plan.tensors[plan.n_ops]
     cdef real *z
-    gather(plan, n, batch.codes, <const real *> batch.x, batch.order, first, work)
+    gather(plan, n, batch.codes, <const real *> batch.x, NULL, batch.order, first, work)
     forward(plan, n, work, packed)
     for i in range(n):
         z = <real *> work.values + last.y + i * last.sample
@@ -224,7 +245,7 @@ cdef void predict_all(
 ) noexcept nogil:
     """The output of every sample, chunk by chunk."""
     cdef Py_ssize_t c, chunks = count_chunks(plan, batch.n)
-    load(plan, parameters, False, arena)
+    pack_all(plan, parameters, <real *> arena.packed)
     for c in prange(chunks, num_threads=threads, use_threads_if=threads > 1, schedule="dynamic", chunksize=1):
         predict_chunk(plan, batch, c * plan.chunk, min(plan.chunk, batch.n - c * plan.chunk),
                       &arena.work[threadid()], <const real *> arena.packed, probabilities, y)
@@ -233,15 +254,32 @@ cdef void predict_all(
 cdef Py_ssize_t train_all(
     const Plan *plan, Batch *batch, Optimiser *optimiser, Py_ssize_t updates, const int64_t *starts,
     const double *rates, Arena *arena, int threads,
-    real *flat, double *losses, int64_t *correct,  # OUT
+    real *parameters, real *velocity,  # IN and OUT
+    double *losses, int64_t *correct,  # OUT
 ) noexcept nogil:
     """Update after update; returns how many were made before a loss was no longer finite."""
-    cdef Py_ssize_t u, hits
-    load(plan, <const real *> optimiser.parameters, True, arena)
-    for u in range(updates):
-        batch.first, batch.n, optimiser.rate = starts[u], starts[u + 1] - starts[u], rates[u]
-        losses[u] = step(plan, batch, optimiser, arena, threads, flat, &hits)
-        correct[u] = hits
-        if not isfinite(losses[u]):
-            return u
-    return updates
+    cdef Py_ssize_t hits, made = 0
+    load(plan, parameters, arena)
+    pack_all(plan, velocity, <real *> arena.velocity)
+    while made < updates:
+        batch.first, batch.n, optimiser.rate = starts[made], starts[made + 1] - starts[made], rates[made]
+        losses[made] = step(plan, batch, optimiser, arena, threads, <real *> arena.total, &hits)
+        correct[made] = hits
+        if not isfinite(losses[made]):
+            break
+        made += 1
+    unpack_all(plan, <real *> arena.packed, parameters)
+    unpack_all(plan, <real *> arena.velocity, velocity)
+    return made
+
+
+cdef double gradient_of(
+    const Plan *plan, const Batch *batch, const real *parameters, Arena *arena, int threads,
+    real *flat, Py_ssize_t *correct,  # OUT
+) noexcept nogil:
+    """The loss of a batch and its gradient."""
+    cdef double loss
+    load(plan, parameters, arena)
+    loss = step(plan, batch, NULL, arena, threads, <real *> arena.total, correct)
+    unpack_all(plan, <real *> arena.total, flat)
+    return loss

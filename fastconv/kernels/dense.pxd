@@ -21,7 +21,7 @@ cdef inline void dense_forward(
     cdef fc_product p
     p.rows, p.cols, p.segments, p.depth, p.depths, p.reach = n, units, 0, channels, NULL, active
     p.a_row, p.a_segment, p.a_step = x_sample, x_row, 1
-    p.b_segment, p.b_row, p.c_row, p.relu = channels * w_row, w_row, y_sample, relu
+    p.b_segment, p.b_row, p.c_row, p.add, p.relu = channels * w_row, w_row, y_sample, 0, relu
     multiply(&p, x, w, b, <const real *> NULL, y)
 
 
@@ -40,7 +40,7 @@ cdef inline void dense_backward_x(
     cdef fc_product p
     p.rows, p.cols, p.segments, p.depth, p.depths, p.reach = n, channels, 1, units, NULL, NULL
     p.a_row, p.a_segment, p.a_step = y_sample, 0, 1
-    p.b_segment, p.b_row, p.c_row, p.relu = 0, x_row, x_sample, 0
+    p.b_segment, p.b_row, p.c_row, p.add, p.relu = 0, x_row, x_sample, 0, 0
     for at in range(active[0]):
         while active[p.rows - 1] <= at:
             p.rows -= 1
@@ -55,17 +55,19 @@ cdef inline void dense_backward_w(
     const real *x,             # (n, length, padded channels)
     Py_ssize_t y_sample,
     const real *dy,            # (n, padded units)
-    real *dw,                  # OUT (length, channels, padded units)
+    bint add,
+    real *dw,                  # OUT (length, channels, padded units), IN too if add
 ) noexcept nogil:
-    """dw[p, c, u] = sum_i x[i, p, c] dy[i, u]."""
+    """dw[p, c, u] = sum_i x[i, p, c] dy[i, u], added to dw if add."""
     cdef Py_ssize_t at
     cdef Py_ssize_t x_row = padded(channels, sizeof(real)), w_row = padded(units, sizeof(real))
     cdef fc_product p
     p.rows, p.cols, p.segments, p.depth, p.depths, p.reach = channels, units, 1, n, NULL, NULL
     p.a_row, p.a_segment, p.a_step = 1, 0, x_sample
-    p.b_segment, p.b_row, p.c_row, p.relu = 0, y_sample, w_row, 0
+    p.b_segment, p.b_row, p.c_row, p.add, p.relu = 0, y_sample, w_row, add, 0
     for at in range(active[0]):
         while active[p.depth - 1] <= at:
             p.depth -= 1
         multiply(&p, x + at * x_row, dy, <const real *> NULL, <const real *> NULL, dw + at * channels * w_row)
-    memset(dw + active[0] * channels * w_row, 0, (length - active[0]) * channels * w_row * sizeof(real))
+    if not add:
+        memset(dw + active[0] * channels * w_row, 0, (length - active[0]) * channels * w_row * sizeof(real))

@@ -5,7 +5,7 @@ from libc.stdint cimport int16_t
 from libc.string cimport memset
 
 from fastconv.kernels.real cimport padded, real
-from fastconv.kernels.tile cimport FC_TAPS, fc_window, slide
+from fastconv.kernels.tile cimport fc_table, lookup, scatter
 
 
 cdef inline void onehot_conv1d_forward(
@@ -19,54 +19,26 @@ cdef inline void onehot_conv1d_forward(
     real *y,                     # OUT (n, positions, padded filters)
 ) noexcept nogil:
     """y[i, p, f] = b[f] + sum_k w[k, codes[i, p + k], f], where codes >= 0; then max(0, y) if relu."""
-    cdef Py_ssize_t i, p, k, f, row = padded(filters, sizeof(real))
-    cdef Py_ssize_t positions = length - width + 1
-    cdef int16_t code
-    cdef const real *none = NULL
-    cdef const real *wk
-    cdef real *yp
-    cdef fc_window s
-    s.taps, s.channels, s.cols, s.c_row, s.x_row = width, depth, filters, row, 0
-    s.w_tap, s.w_row, s.relu = -depth * row, row, relu
+    cdef Py_ssize_t i, row = padded(filters, sizeof(real)), positions = length - width + 1
+    cdef fc_table t
+    t.width, t.cols, t.w_tap, t.w_row, t.y_row, t.relu = width, filters, depth * row, row, row, relu
     for i in range(n):
-        if width <= FC_TAPS:
-            s.positions, s.outputs = active_x[i], active[i]
-            slide(&s, codes + i * length, none, w + (width - 1) * depth * row, b, none, y + i * y_sample)
-        else:
-            for p in range(active[i]):
-                yp = y + i * y_sample + p * row
-                for f in range(row):
-                    yp[f] = 0 if b == NULL else b[f]
-                for k in range(width):
-                    code = codes[i * length + p + k]
-                    if code >= 0:
-                        wk = w + (k * depth + code) * row
-                        for f in range(row):
-                            yp[f] += wk[f]
-                if relu:
-                    for f in range(row):
-                        yp[f] = 0 if yp[f] < 0 else yp[f]
+        lookup(&t, active[i], active_x[i], codes + i * length, w, b, y + i * y_sample)
         memset(y + i * y_sample + active[i] * row, 0, (positions - active[i]) * row * sizeof(real))
 
 
 cdef inline void onehot_conv1d_backward_w(
     Py_ssize_t n, Py_ssize_t length, Py_ssize_t width, Py_ssize_t depth, Py_ssize_t filters,
-    const int16_t *codes, const Py_ssize_t *active, Py_ssize_t y_sample,
+    const int16_t *codes, const Py_ssize_t *active_x, const Py_ssize_t *active, Py_ssize_t y_sample,
     const real *dy,            # (n, positions, padded filters)
-    real *dw,                  # OUT (width, depth, padded filters)
+    bint add,
+    real *dw,                  # OUT (width, depth, padded filters), IN too if add
 ) noexcept nogil:
-    """dw[k, v, f] = sum over the (i, p) with codes[i, p + k] = v of dy[i, p, f]."""
-    cdef Py_ssize_t i, p, k, f, row = padded(filters, sizeof(real))
-    cdef int16_t code
-    cdef const real *dyp
-    cdef real *dwk
-    memset(dw, 0, width * depth * row * sizeof(real))
+    """dw[k, v, f] = sum over the (i, p) with codes[i, p + k] = v of dy[i, p, f], added to dw if add."""
+    cdef Py_ssize_t i, row = padded(filters, sizeof(real))
+    cdef fc_table t
+    t.width, t.cols, t.w_tap, t.w_row, t.y_row, t.relu = width, filters, depth * row, row, row, 0
+    if not add:
+        memset(dw, 0, width * depth * row * sizeof(real))
     for i in range(n):
-        for p in range(active[i]):
-            dyp = dy + i * y_sample + p * row
-            for k in range(width):
-                code = codes[i * length + p + k]
-                if code >= 0:
-                    dwk = dw + (k * depth + code) * row
-                    for f in range(row):
-                        dwk[f] += dyp[f]
+        scatter(&t, active[i], active_x[i], codes + i * length, dy + i * y_sample, dw)

@@ -25,15 +25,13 @@ cdef inline void unpack_rows(
         memcpy(a + i * cols, packed + i * row, cols * sizeof(real))
 
 
-cdef inline void sum_rows(
-    Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t parts, Py_ssize_t part, const real *packed, bint add,
-    real *a,  # OUT (rows, cols)
+cdef inline void sum_parts(
+    Py_ssize_t size, Py_ssize_t parts, Py_ssize_t part, const real *a,
+    real *s,  # OUT (size,)
 ) noexcept nogil:
-    """a[i, j] = sum over q < parts, in this order, of packed[q*part + (i, j)]; added to a if `add`."""
-    cdef Py_ssize_t i, j, q, row = padded(cols, sizeof(real))
-    if not add:
-        unpack_rows(rows, cols, packed, a)
-    for q in range(0 if add else 1, parts):
-        for i in range(rows):
-            for j in range(cols):
-                a[i * cols + j] += packed[q * part + i * row + j]
+    """s[i] = sum over q < parts, in this order, of a[q*part + i]."""
+    cdef Py_ssize_t i, q
+    memcpy(s, a, size * sizeof(real))
+    for q in range(1, parts):
+        for i in range(size):
+            s[i] += a[q * part + i]

@@ -1,25 +1,24 @@
 # Softmax, and softmax with cross-entropy: loss and gradient in one pass.
 
-from libc.math cimport exp, expf, log
+from libc.math cimport log
 
 from fastconv.kernels.real cimport real
+
+cdef extern from "softmax.h" nogil:
+    float fc_softmax_float(Py_ssize_t, const float *, float *, float *)
+    double fc_softmax_double(Py_ssize_t, const double *, double *, double *)
 
 
 cdef inline double softmax(
     Py_ssize_t classes, const real *z,
-    real *p,  # OUT (classes,), may be z
+    real *p,  # OUT (padded classes,), may be z
 ) noexcept nogil:
     """p[c] = exp(z[c] - m) / sum_c exp(z[c] - m) with m = max z; returns m + log(sum), the log-partition."""
-    cdef Py_ssize_t c
-    cdef real m = z[0], total = 0, scale
-    for c in range(1, classes):
-        m = z[c] if z[c] > m else m
-    for c in range(classes):
-        p[c] = expf(z[c] - m) if real is float else exp(z[c] - m)
-        total += p[c]
-    scale = 1 / total
-    for c in range(classes):
-        p[c] *= scale
+    cdef real m, total
+    if real is float:
+        m = fc_softmax_float(classes, z, &total, p)
+    else:
+        m = fc_softmax_double(classes, z, &total, p)
     return m + log(<double> total)
 
 
@@ -27,7 +26,7 @@ cdef inline double softmax_cross_entropy(
     Py_ssize_t classes, const real *z,
     Py_ssize_t label,         # 0..classes-1
     double smoothing, double scale,
-    real *dz,                 # OUT (classes,), may be z
+    real *dz,                 # OUT (padded classes,), may be z
 ) noexcept nogil:
     """J = scale * (-sum_c t[c] log p[c]) with p = softmax(z); dz = dJ/dz = scale * (p - t). Returns J.
 

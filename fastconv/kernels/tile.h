@@ -10,13 +10,15 @@
  * depend on neither the tile's shape nor the vector's length.
  *
  * fc_slide: a convolution whose weights fit in the first-level cache, for inputs with many zeros, as behind a ReLU.
- * A window of `taps` output positions stays in registers and slides over the input; each input that is not zero is
- * multiplied with its weights for all positions of the window:
+ * A window of `taps` output positions stays in registers and slides over the input, one sample after the other; each
+ * input that is not zero is multiplied with its weights for all positions of the window:
  *
  *     C[i - taps + 1 + j, :] += x[i, c] * W[j*w_tap + c*w_row + :]    for i < positions, c < channels, j < taps
  *
  * Each element of C is again one chain, in the order of (i, c), and equals that of fc_multiply in every bit as long as
- * the weights are finite.
+ * the weights are finite.  With a negative x_row the window slides backwards, from a sample's last position.
+ *
+ * fc_lookup and fc_scatter: the convolution of one-hot columns and its gradient; a code selects a row of the weights.
  *
  * B, W, bias, mask and C have rows padded to a multiple of 64 bytes; whole vectors are read and written.
  */
@@ -85,18 +87,29 @@ typedef struct {
     ptrdiff_t a_row, a_segment, a_step;
     ptrdiff_t b_segment, b_row;
     ptrdiff_t c_row; /* also the mask's row */
+    int add;         /* to what C holds; there is no bias then */
     int relu;        /* C = max(0, C) */
 } fc_product;
 
 typedef struct {
     ptrdiff_t taps; /* 1 to FC_TAPS */
-    ptrdiff_t positions, channels, x_row;
-    ptrdiff_t outputs, cols, c_row;
+    ptrdiff_t samples, channels, cols;
+    const ptrdiff_t *positions, *outputs; /* of each sample */
+    ptrdiff_t x_sample, x_row;
+    ptrdiff_t c_sample, c_row; /* also the mask's */
     ptrdiff_t w_tap, w_row;
     int relu;
 } fc_window;
 
+typedef struct {
+    ptrdiff_t width, cols;
+    ptrdiff_t w_tap, w_row, y_row;
+    int relu;
+} fc_table;
+
 #define FC_TAPS 8
+#define FC_CHANNELS 64 /* of fc_slide's x at most */
+#define FC_AHEAD 16    /* positions that fc_slide looks ahead; more than FC_TAPS */
 
 #define FC_REAL float
 #define FC_BITS int32_t

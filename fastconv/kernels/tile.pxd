@@ -13,24 +13,37 @@ cdef extern from "tile.h" nogil:
         Py_ssize_t a_row, a_segment, a_step
         Py_ssize_t b_segment, b_row
         Py_ssize_t c_row
+        int add
         int relu
 
     ctypedef struct fc_window:
         Py_ssize_t taps
-        Py_ssize_t positions, channels, x_row
-        Py_ssize_t outputs, cols, c_row
+        Py_ssize_t samples, channels, cols
+        const Py_ssize_t *positions
+        const Py_ssize_t *outputs
+        Py_ssize_t x_sample, x_row
+        Py_ssize_t c_sample, c_row
         Py_ssize_t w_tap, w_row
         int relu
 
-    const Py_ssize_t FC_TAPS
+    ctypedef struct fc_table:
+        Py_ssize_t width, cols
+        Py_ssize_t w_tap, w_row, y_row
+        int relu
+
+    const Py_ssize_t FC_TAPS, FC_CHANNELS
     const char *FC_LEVEL
-    void fc_slide_float(
-        const fc_window *, const int16_t *, const float *, const float *, const float *, const float *, float *)
-    void fc_slide_double(
-        const fc_window *, const int16_t *, const double *, const double *, const double *, const double *, double *)
+    void fc_slide_float(const fc_window *, const float *, const float *, const float *, const float *, float *)
+    void fc_slide_double(const fc_window *, const double *, const double *, const double *, const double *, double *)
     void fc_multiply_float(const fc_product *, const float *, const float *, const float *, const float *, float *)
     void fc_multiply_double(const fc_product *, const double *, const double *, const double *, const double *, double *)
 
+    void fc_lookup_float(
+        const fc_table *, Py_ssize_t, Py_ssize_t, const int16_t *, const float *, const float *, float *)
+    void fc_lookup_double(
+        const fc_table *, Py_ssize_t, Py_ssize_t, const int16_t *, const double *, const double *, double *)
+    void fc_scatter_float(const fc_table *, Py_ssize_t, Py_ssize_t, const int16_t *, const float *, float *)
+    void fc_scatter_double(const fc_table *, Py_ssize_t, Py_ssize_t, const int16_t *, const double *, double *)
     void fc_transpose_float(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float *, float *)
     void fc_transpose_double(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double *, double *)
 
@@ -46,7 +59,7 @@ cdef inline void multiply(
 ) noexcept nogil:
     """c[i, j] = bias[j] + sum_{s, k} a[i*a_row + s*a_segment + k*a_step] b[s*b_segment + k*b_row + j]
 
-    then max(0, c) where p.relu is set, then 0 where mask (laid out as c) is not positive.
+    (c[i, j] in place of bias[j] where p.add is set), then max(0, c) where p.relu is set, then 0 where mask (laid out as c) is not positive.
     """
     if real is float:
         fc_multiply_float(p, a, b, bias, mask, c)
@@ -55,23 +68,47 @@ cdef inline void multiply(
 
 
 cdef inline void slide(
-    const fc_window *p, const int16_t *codes, const real *x, const real *w, const real *bias, const real *mask,
+    const fc_window *p, const real *x, const real *w, const real *bias, const real *mask,
     real *c,  # OUT
 ) noexcept nogil:
-    """c[o, f] = bias[f] + sum_{k < taps, channel} x[o + k, channel] w[(taps - 1 - k)*w_tap + channel*w_row + f]
+    """c[i, o, f] = bias[f] + sum_{k < taps, channel} x[i, o + k, channel] w[(taps - 1 - k)*w_tap + channel*w_row + f]
 
-    without the terms whose x is zero, where x is the one-hot form of codes if they are not NULL;
-    then max(0, c) where p.relu is set, then 0 where mask (laid out as c) is not positive.
+    without the terms whose x is zero; then max(0, c) where p.relu is set, then 0 where mask (laid out as c) is not
+    positive.
     """
     if real is float:
-        fc_slide_float(p, codes, x, w, bias, mask, c)
+        fc_slide_float(p, x, w, bias, mask, c)
     else:
-        fc_slide_double(p, codes, x, w, bias, mask, c)
+        fc_slide_double(p, x, w, bias, mask, c)
+
+
+cdef inline void lookup(
+    const fc_table *t, Py_ssize_t positions, Py_ssize_t length, const int16_t *codes, const real *w, const real *bias,
+    real *y,  # OUT
+) noexcept nogil:
+    """y[p*y_row + f] = bias[f] + sum over k < width with p + k < length and codes[p + k] >= 0 of
+    w[k*w_tap + codes[p + k]*w_row + f], for p < positions; then max(0, y) where t.relu is set.
+    """
+    if real is float:
+        fc_lookup_float(t, positions, length, codes, w, bias, y)
+    else:
+        fc_lookup_double(t, positions, length, codes, w, bias, y)
+
+
+cdef inline void scatter(
+    const fc_table *t, Py_ssize_t positions, Py_ssize_t length, const int16_t *codes, const real *y,
+    real *w,  # IN and OUT
+) noexcept nogil:
+    """w[k*w_tap + codes[p + k]*w_row + f] += y[p*y_row + f], for the p and k of lookup."""
+    if real is float:
+        fc_scatter_float(t, positions, length, codes, y, w)
+    else:
+        fc_scatter_double(t, positions, length, codes, y, w)
 
 
 cdef inline bint slides(Py_ssize_t width, Py_ssize_t channels) noexcept nogil:
     """Whether a convolution's weights, two vectors of filters at a time, fit in the first-level cache."""
-    return width <= FC_TAPS and width * channels * TWO_VECTORS <= CACHE
+    return width <= FC_TAPS and channels <= FC_CHANNELS and width * channels * TWO_VECTORS <= CACHE
 
 
 cdef inline void transpose_rows(

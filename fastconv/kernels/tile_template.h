@@ -26,7 +26,7 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_finish)(
 /* rows and vecs are constants at every call: the loops over them unroll and acc lives in registers. */
 static inline __attribute__((always_inline)) void FC_NAME(fc_tile)(
     const int rows, const int vecs, const fc_product *p, const ptrdiff_t *reach, const FC_REAL *a, const FC_REAL *b,
-    const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT */)
+    const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT, with p->add IN too */)
 {
     typedef FC_NAME(fc_vec) vec;
     const vec zero = {0};
@@ -37,7 +37,10 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_tile)(
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 2
         for (int v = 0; v < vecs; v++)
-            acc[r][v] = (bias ? *(const vec *)(bias + v * FC_LANES) : zero) + zero; /* so that it is not -0 */
+            acc[r][v] = (p->add ? *(const vec *)(c + r * p->c_row + v * FC_LANES)
+                         : bias ? *(const vec *)(bias + v * FC_LANES)
+                                : zero) +
+                        zero; /* so that it is not -0 */
 
     const ptrdiff_t segments = p->reach ? *reach : p->segments;
     for (ptrdiff_t s = 0; s < segments; s++) {
@@ -94,52 +97,48 @@ static void FC_NAME(fc_multiply)(const fc_product *p, const FC_REAL *a, const FC
     }
 }
 
-/* One input of fc_slide: acc[j] += a * w[j]. */
-static inline __attribute__((always_inline)) void FC_NAME(fc_slide_input)(
-    const int taps, const int vecs, const FC_NAME(fc_vec) a, const FC_REAL *w, ptrdiff_t w_tap,
-    FC_NAME(fc_vec) acc[][2] /* IN and OUT */)
-{
-    typedef FC_NAME(fc_vec) vec;
-#pragma GCC unroll 8
-    for (int j = 0; j < taps; j++, w += w_tap)
-#pragma GCC unroll 2
-        for (int v = 0; v < vecs; v++)
-            acc[j][v] = FC_FMA(a, *(const vec *)(w + v * FC_LANES), acc[j][v]);
-}
-
-/* One position of fc_slide: the channels of x that are not zero, or the one that is coded. */
+/* One position of fc_slide: acc[j] += x[c] * w[c, j] for the channels c that are `live`. */
 static inline __attribute__((always_inline)) void FC_NAME(fc_slide_position)(
-    const int taps, const int vecs, const fc_window *p, const int16_t *code, const FC_REAL *x, const FC_REAL *w,
+    const int taps, const int vecs, const fc_window *p, uint64_t live, const FC_REAL *x, const FC_REAL *w,
     FC_NAME(fc_vec) acc[][2] /* IN and OUT */)
 {
     typedef FC_NAME(fc_vec) vec;
     const vec zero = {0};
-    if (code) {
-        if (*code >= 0)
-            FC_NAME(fc_slide_input)(taps, vecs, zero + 1, w + *code * p->w_row, p->w_tap, acc);
-        return;
-    }
-    for (ptrdiff_t block = 0; block < p->channels; block += 64) {
-        uint64_t nonzero = 0;
-        for (ptrdiff_t q = 0; q < 64 && block + q < p->channels; q += FC_LANES)
-            nonzero |= (uint64_t)FC_NONZERO(*(const vec *)(x + block + q)) << q;
-        if (p->channels - block < 64)
-            nonzero &= ((uint64_t)1 << (p->channels - block)) - 1; /* the padding of a NaN may be a NaN */
-        for (; nonzero; nonzero &= nonzero - 1) {
-            const ptrdiff_t channel = block + __builtin_ctzll(nonzero);
-            FC_NAME(fc_slide_input)(taps, vecs, x[channel] - zero, w + channel * p->w_row, p->w_tap, acc);
-        }
+    for (; live; live &= live - 1) {
+        const ptrdiff_t channel = __builtin_ctzll(live);
+        const vec a = x[channel] - zero;
+        const FC_REAL *wj = w + channel * p->w_row;
+#pragma GCC unroll 8
+        for (int j = 0; j < taps; j++, wj += p->w_tap)
+#pragma GCC unroll 2
+            for (int v = 0; v < vecs; v++)
+                acc[j][v] = FC_FMA(a, *(const vec *)(wj + v * FC_LANES), acc[j][v]);
     }
 }
 
-/* taps and vecs are constants at every call. The input is x, or codes: one channel a position, -1 for none. */
-static inline __attribute__((always_inline)) void FC_NAME(fc_slide_tile)(
-    const int taps, const int vecs, const fc_window *p, const int16_t *codes, const FC_REAL *x, const FC_REAL *w,
-    const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT */)
+/* Which channels of n positions of x are not zero, one bit each: all at once, long before they are needed, so that the
+ * processor sees early how often the loop over them runs. */
+static inline __attribute__((always_inline)) void FC_NAME(fc_slide_look)(
+    const fc_window *p, ptrdiff_t n, const FC_REAL *x, uint64_t *live /* OUT (FC_AHEAD) */)
+{
+    const uint64_t all = p->channels < 64 ? ((uint64_t)1 << p->channels) - 1 : ~(uint64_t)0;
+    for (ptrdiff_t i = 0; i < n && i < FC_AHEAD; i++, x += p->x_row) {
+        live[i] = 0;
+        for (ptrdiff_t c = 0; c < p->channels; c += FC_LANES)
+            live[i] |= (uint64_t)FC_NONZERO(*(const FC_NAME(fc_vec) *)(x + c)) << c;
+        live[i] &= all; /* the padding of a NaN may be a NaN */
+    }
+}
+
+/* One sample of fc_slide; taps and vecs are constants at every call. */
+static inline __attribute__((always_inline)) void FC_NAME(fc_slide_sample)(
+    const int taps, const int vecs, const fc_window *p, ptrdiff_t positions, ptrdiff_t outputs, const FC_REAL *x,
+    const FC_REAL *w, const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT */)
 {
     typedef FC_NAME(fc_vec) vec;
     const vec zero = {0};
     vec start[2], acc[FC_TAPS][2];
+    uint64_t live[FC_AHEAD];
 #pragma GCC unroll 2
     for (int v = 0; v < vecs; v++)
         start[v] = (bias ? *(const vec *)(bias + v * FC_LANES) : zero) + zero;
@@ -149,17 +148,19 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_tile)(
         for (int v = 0; v < vecs; v++)
             acc[j][v] = start[v];
 
+    FC_NAME(fc_slide_look)(p, positions, x, live);
     /* the window enters: position i reaches the outputs 0..i, the taps from taps - 1 - i */
 #pragma GCC unroll 8
     for (int i = 0; i < taps - 1; i++)
-        if (i < p->positions)
-            FC_NAME(fc_slide_position)(i + 1, vecs, p, codes ? codes + i : NULL, x + i * p->x_row,
-                                       w + (taps - 1 - i) * p->w_tap, acc);
-    for (ptrdiff_t i = taps - 1; i < p->outputs + taps - 1; i++) {
-        if (i < p->positions)
-            FC_NAME(fc_slide_position)(taps, vecs, p, codes ? codes + i : NULL, x + i * p->x_row, w, acc);
-        const ptrdiff_t at = (i - taps + 1) * p->c_row;
-        FC_NAME(fc_finish)(vecs, acc[0], p->relu, mask ? mask + at : NULL, c + at);
+        if (i < positions)
+            FC_NAME(fc_slide_position)(i + 1, vecs, p, live[i], x + i * p->x_row, w + (taps - 1 - i) * p->w_tap, acc);
+    for (ptrdiff_t i = taps - 1; i < outputs + taps - 1; i++, c += p->c_row) {
+        if (i % FC_AHEAD == 0)
+            FC_NAME(fc_slide_look)(p, positions - i, x + i * p->x_row, live);
+        if (i < positions)
+            FC_NAME(fc_slide_position)(taps, vecs, p, live[i % FC_AHEAD], x + i * p->x_row, w, acc);
+        FC_NAME(fc_finish)(vecs, acc[0], p->relu, mask, c);
+        mask = mask ? mask + p->c_row : NULL;
 #pragma GCC unroll 8
         for (int j = 0; j < taps; j++)
 #pragma GCC unroll 2
@@ -168,29 +169,86 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_tile)(
     }
 }
 
-static void FC_NAME(fc_slide)(const fc_window *p, const int16_t *codes, const FC_REAL *x,
-                              const FC_REAL *w, const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT */)
+/* Both rows of positions and outputs are multiplied by a sample's own count, so that a window can slide backwards. */
+static inline __attribute__((always_inline)) void FC_NAME(fc_slide_tile)(
+    const int taps, const int vecs, const fc_window *p, const FC_REAL *x, const FC_REAL *w, const FC_REAL *bias,
+    const FC_REAL *mask, FC_REAL *c /* OUT */)
+{
+    for (ptrdiff_t i = 0; i < p->samples; i++) {
+        const ptrdiff_t positions = p->positions[i], outputs = p->outputs[i];
+        const ptrdiff_t last = p->x_row < 0 ? positions - 1 : 0;
+        const ptrdiff_t at = i * p->c_sample - last * p->c_row;
+        FC_NAME(fc_slide_sample)(taps, vecs, p, positions, outputs, x + i * p->x_sample - last * p->x_row, w, bias,
+                                 mask ? mask + at : NULL, c + at);
+    }
+}
+
+static void FC_NAME(fc_slide)(const fc_window *p, const FC_REAL *x, const FC_REAL *w, const FC_REAL *bias,
+                              const FC_REAL *mask, FC_REAL *c /* OUT */)
 {
     for (ptrdiff_t j = 0, vecs; j < p->cols; j += vecs * FC_LANES) {
         vecs = p->cols - j > FC_LANES && p->taps <= FC_SLIDE_WIDE ? 2 : 1;
         const FC_REAL *bj = bias ? bias + j : NULL, *mj = mask ? mask + j : NULL;
-#define FC_SLIDE(T, V, CODES) FC_NAME(fc_slide_tile)(T, V, p, CODES, x, w + j, bj, mj, c + j)
-#define FC_CASE(T)                                    \
-    case T:                                           \
-        if (codes && vecs == 2 && T <= FC_SLIDE_WIDE) \
-            FC_SLIDE(T, 2, codes);                    \
-        else if (codes)                               \
-            FC_SLIDE(T, 1, codes);                    \
-        else if (vecs == 2 && T <= FC_SLIDE_WIDE)     \
-            FC_SLIDE(T, 2, NULL);                     \
-        else                                          \
-            FC_SLIDE(T, 1, NULL);                     \
+#define FC_CASE(T)                                                        \
+    case T:                                                               \
+        if (vecs == 2 && T <= FC_SLIDE_WIDE)                              \
+            FC_NAME(fc_slide_tile)(T, 2, p, x, w + j, bj, mj, c + j);     \
+        else                                                              \
+            FC_NAME(fc_slide_tile)(T, 1, p, x, w + j, bj, mj, c + j);     \
         break;
         switch (p->taps) {
             FC_CASE(1) FC_CASE(2) FC_CASE(3) FC_CASE(4) FC_CASE(5) FC_CASE(6) FC_CASE(7) FC_CASE(8)
         }
 #undef FC_CASE
-#undef FC_SLIDE
+    }
+}
+
+/* The one-hot form of codes, convolved: y[p, :] = bias + sum over k with codes[p + k] >= 0 of W[k*w_tap + codes[p + k]*w_row + :]
+ * for p < positions, where codes has `length` elements that count. */
+static void FC_NAME(fc_lookup)(const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
+                               const FC_REAL *w, const FC_REAL *bias, FC_REAL *y /* OUT */)
+{
+    typedef FC_NAME(fc_vec) vec;
+    const vec zero = {0};
+    for (ptrdiff_t j = 0; j < t->cols; j += 2 * FC_LANES) {
+        const int two = t->cols - j > FC_LANES;
+        for (ptrdiff_t p = 0; p < positions; p++) {
+            const ptrdiff_t width = length - p < t->width ? length - p : t->width;
+            vec acc[2] = {zero, zero};
+            if (bias)
+                acc[0] += *(const vec *)(bias + j), acc[1] += *(const vec *)(bias + j + two * FC_LANES);
+            for (ptrdiff_t k = 0; k < width; k++)
+                if (codes[p + k] >= 0) {
+                    const FC_REAL *row = w + k * t->w_tap + codes[p + k] * t->w_row + j;
+                    acc[0] += *(const vec *)row;
+                    acc[1] += *(const vec *)(row + two * FC_LANES);
+                }
+            FC_NAME(fc_finish)(1, acc, t->relu, NULL, y + p * t->y_row + j);
+            if (two)
+                FC_NAME(fc_finish)(1, acc + 1, t->relu, NULL, y + p * t->y_row + j + FC_LANES);
+        }
+    }
+}
+
+/* The adjoint of fc_lookup: W[k*w_tap + codes[p + k]*w_row + :] += y[p, :]. */
+static void FC_NAME(fc_scatter)(const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
+                                const FC_REAL *y, FC_REAL *w /* IN and OUT */)
+{
+    typedef FC_NAME(fc_vec) vec;
+    for (ptrdiff_t j = 0; j < t->cols; j += 2 * FC_LANES) {
+        const int two = t->cols - j > FC_LANES;
+        for (ptrdiff_t p = 0; p < positions; p++) {
+            const ptrdiff_t width = length - p < t->width ? length - p : t->width;
+            const FC_REAL *yp = y + p * t->y_row + j;
+            const vec y_0 = *(const vec *)yp, y_1 = *(const vec *)(yp + two * FC_LANES);
+            for (ptrdiff_t k = 0; k < width; k++)
+                if (codes[p + k] >= 0) {
+                    FC_REAL *row = w + k * t->w_tap + codes[p + k] * t->w_row + j;
+                    *(vec *)row += y_0;
+                    if (two)
+                        *(vec *)(row + FC_LANES) += y_1;
+                }
+        }
     }
 }
 
