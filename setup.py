@@ -15,17 +15,16 @@ X86 = platform.machine().lower() in {"x86_64", "amd64"}
 COMMON = ["-O3", "-g0", "-Wno-unused-function"] + (["-ffp-contract=off"] if X86 else ["-ffp-contract=fast"])
 LEVELS = {"base": []}
 if X86:
-    LEVELS["avx2"] = ["-mavx2", "-mfma"]
+    LEVELS["avx2"] = ["-mavx2", "-mfma", "-mbmi", "-mbmi2"]
     LEVELS["avx512"] = [
         "-mavx512f",
         "-mavx512vl",
         "-mavx512bw",
         "-mavx512dq",
-        "-mavx2",
-        "-mfma",
+        *LEVELS["avx2"],
         "-mprefer-vector-width=512",
     ]
-ENGINE = [f"fastconv/engine/{name}" for name in ("step.pxi", "program.pxi", "plan.pxd", "chunk.pxd")]
+ENGINE = [f"fastconv/engine/{name}" for name in ("step.pxi", "program.pxi", "plan.pxd", "chunk.pxd", "team.h")]
 KERNELS = [
     f"fastconv/kernels/{name}" for name in sorted(os.listdir("fastconv/kernels")) if name.endswith((".pxd", ".h"))
 ]
@@ -61,7 +60,7 @@ extensions = [
         f"fastconv.engine._{level}",
         [f"fastconv/engine/_{level}.pyx"],
         depends=ENGINE + KERNELS,
-        include_dirs=["fastconv/kernels"],
+        include_dirs=["fastconv/kernels", "fastconv/engine"],
         extra_compile_args=COMMON + flags,
     )
     for level, flags in LEVELS.items()

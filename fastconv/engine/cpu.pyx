@@ -6,10 +6,11 @@ cdef extern from *:
     static int fc_supports(int level)
     {
         __builtin_cpu_init();
-        if (level == 1)
-            return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+        if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+              __builtin_cpu_supports("bmi2")))
+            return 0;
+        return level == 1 || (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"));
     }
     #else
     static int fc_supports(int level) { (void)level; return 0; }

@@ -13,7 +13,7 @@ LEVEL = FC_LEVEL.decode()
 
 # A chunk is about this many floating-point operations of a forward and backward pass: some 100 microseconds of one
 # core without what is skipped. It does not depend on the number of threads, since the order of the sums depends on it.
-cdef double CHUNK_OPERATIONS = 9e6
+cdef double CHUNK_OPERATIONS = 17e6
 cdef Py_ssize_t CHUNK_SAMPLES = 256
 cdef Py_ssize_t STRIP_ROWS = 64
 cdef double LARGEST = 1e12  # elements of an array: sums and products of a few such sizes do not overflow
@@ -357,12 +357,10 @@ cdef class Program:
         cdef Batch batch
         cdef Arena arena
         cdef Py_ssize_t u, total, largest = 0, updates = len(rates), made
-        cdef Optimiser optimiser
         cdef const double *rate = <const double *> address(rates, "d", updates)
         cdef double *loss = <double *> address(losses, "d", updates, True)
         cdef int64_t *hit = <int64_t *> address(hits, "q", updates, True)
         cdef const int64_t *start = <const int64_t *> address(starts, "q", updates + 1)
-        optimiser.momentum = momentum
         cdef void *p = address(parameters, self.format, self.size, True)
         cdef void *v = address(velocity, self.format, self.size, True)
         memset(&batch, 0, sizeof(Batch))
@@ -382,10 +380,10 @@ cdef class Program:
             open_arena(&arena, &self.plan, sizeof(float) if self.single else sizeof(double),
                        count_buffers(&self.plan, largest), threads)
             if self.single:
-                made = train_all(&self.plan, &batch, &optimiser, updates, start, rate, &arena, threads,
+                made = train_all(&self.plan, &batch, momentum, updates, start, rate, &arena, threads,
                                  <float *> p, <float *> v, loss, hit)
             else:
-                made = train_all(&self.plan, &batch, &optimiser, updates, start, rate, &arena, threads,
+                made = train_all(&self.plan, &batch, momentum, updates, start, rate, &arena, threads,
                                  <double *> p, <double *> v, loss, hit)
             free(arena.memory)
         return made

@@ -1,6 +1,6 @@
 # A step: chunks of samples on threads, their gradients summed in a fixed order, the optimiser, the next step.
 
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport parallel, prange, threadid
 from libc.math cimport isfinite
 from libc.stdint cimport int16_t, int64_t, uintptr_t
 from libc.stdlib cimport calloc
@@ -13,6 +13,13 @@ from fastconv.kernels.real cimport padded, real
 from fastconv.kernels.sgd cimport sgd
 from fastconv.kernels.softmax_cross_entropy cimport largest, softmax, softmax_cross_entropy
 from fastconv.kernels.tile cimport transpose_rows
+
+cdef extern from "team.h" nogil:
+    ctypedef struct fc_team:
+        int next
+    int omp_get_num_threads()
+    int fc_take(fc_team *)
+    void fc_wait(fc_team *)
 
 # Gradient buffers at most: a batch of more chunks gives each of them several, one after the other.
 cdef enum:
@@ -34,6 +41,7 @@ ctypedef struct Arena:
     double *losses      # one a buffer
     Py_ssize_t *correct # one a buffer
     Workspace *work     # one a thread
+    fc_team team        # the threads at work
 
 
 cdef int open_arena(Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t buffers, int threads) except -1 nogil:
@@ -48,6 +56,7 @@ cdef int open_arena(Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssiz
     cdef char *at
     cdef int t
     # calloc: the margins between samples are zero, and stay so
+    memset(&arena.team, 0, sizeof(fc_team))
     arena.memory = calloc(64 + threads * sizeof(Workspace) + 64 + sums + packed + (buffers + 2) * gradients
                           + threads * (values + codes + active), 1)
     if arena.memory == NULL:
@@ -195,28 +204,35 @@ cdef void finish_strip(
 
 
 cdef double step(
-    const Plan *plan, const Batch *batch, const Optimiser *optimiser, Arena *arena, int threads,
+    const Plan *plan, const Batch *batch, const Optimiser *optimiser, Arena *arena, int thread,
     real *total, Py_ssize_t *correct,  # OUT
 ) noexcept nogil:
-    """The loss of a batch and its gradient; and the update, if there is an optimiser and the loss is finite."""
-    cdef Py_ssize_t b, s, buffers = count_buffers(plan, batch.n), part = padded(plan.gradients, sizeof(real))
+    """The loss of a batch and its gradient; then the update, if there is an optimiser and the loss is finite.
+
+    Every thread of a team calls this for the same batch, and gets the loss.
+    """
+    cdef Py_ssize_t s, buffers = count_buffers(plan, batch.n), part = padded(plan.gradients, sizeof(real))
+    cdef int b = fc_take(&arena.team), threads = omp_get_num_threads()
     cdef real *gradients = <real *> arena.gradients
     cdef double loss = 0
-    cdef int use = threads if buffers > 1 else 1
     correct[0] = 0
-    for b in prange(buffers, num_threads=use, use_threads_if=use > 1, schedule="dynamic", chunksize=1):
-        gradient_chunks(plan, batch, b, buffers, &arena.work[threadid()], arena, gradients + b * part)
+    if buffers == 0:
+        return loss  # and total is zero
+    while b < buffers:
+        gradient_chunks(plan, batch, b, buffers, &arena.work[thread], arena, gradients + b * part)
+        b = fc_take(&arena.team)
+    fc_wait(&arena.team)
     for b in range(buffers):
         loss += arena.losses[b]
         correct[0] += arena.correct[b]
-    if buffers == 0:
-        memset(total, 0, plan.gradients * sizeof(real))
-        return loss
     if not isfinite(loss):
         optimiser = NULL
-    for s in prange(plan.n_strips, num_threads=use, use_threads_if=use > 1, schedule="static"):
+    for s in range(thread * plan.n_strips // threads, (thread + 1) * plan.n_strips // threads):
         finish_strip(&plan.strips[s], optimiser, buffers, part, gradients, total, <real *> arena.velocity,
                      <real *> arena.packed)
+    if thread == 0:
+        arena.team.next = 0
+    fc_wait(&arena.team)
     return loss
 
 
@@ -251,26 +267,52 @@ cdef void predict_all(
                       &arena.work[threadid()], <const real *> arena.packed, probabilities, y)
 
 
+cdef void train_thread(
+    const Plan *plan, Batch batch, Optimiser optimiser, Py_ssize_t updates, const int64_t *starts, const double *rates,
+    Arena *arena, int thread,
+    real *total, double *losses, int64_t *correct, Py_ssize_t *made,  # OUT
+) noexcept nogil:
+    """Update after update, as one thread of a team, until a loss is no longer finite."""
+    cdef Py_ssize_t u, hits
+    cdef double loss
+    for u in range(updates):
+        batch.first, batch.n, optimiser.rate = starts[u], starts[u + 1] - starts[u], rates[u]
+        loss = step(plan, &batch, &optimiser, arena, thread, total, &hits)
+        if thread == 0:
+            losses[u], correct[u], made[0] = loss, hits, u + isfinite(loss)
+        if not isfinite(loss):
+            break
+
+
 cdef Py_ssize_t train_all(
-    const Plan *plan, Batch *batch, Optimiser *optimiser, Py_ssize_t updates, const int64_t *starts,
+    const Plan *plan, const Batch *batch, double momentum, Py_ssize_t updates, const int64_t *starts,
     const double *rates, Arena *arena, int threads,
     real *parameters, real *velocity,  # IN and OUT
     double *losses, int64_t *correct,  # OUT
 ) noexcept nogil:
-    """Update after update; returns how many were made before a loss was no longer finite."""
-    cdef Py_ssize_t hits, made = 0
+    """Updates; returns how many were made before a loss was no longer finite."""
+    cdef Py_ssize_t made = 0
+    cdef Optimiser optimiser
+    optimiser.momentum = momentum
     load(plan, parameters, arena)
     pack_all(plan, velocity, <real *> arena.velocity)
-    while made < updates:
-        batch.first, batch.n, optimiser.rate = starts[made], starts[made + 1] - starts[made], rates[made]
-        losses[made] = step(plan, batch, optimiser, arena, threads, <real *> arena.total, &hits)
-        correct[made] = hits
-        if not isfinite(losses[made]):
-            break
-        made += 1
+    with parallel(num_threads=threads, use_threads_if=threads > 1):
+        train_thread(plan, batch[0], optimiser, updates, starts, rates, arena, threadid(), <real *> arena.total,
+                     losses, correct, &made)
     unpack_all(plan, <real *> arena.packed, parameters)
     unpack_all(plan, <real *> arena.velocity, velocity)
     return made
+
+
+cdef void gradient_thread(
+    const Plan *plan, const Batch *batch, Arena *arena, int thread,
+    real *total, double *loss, Py_ssize_t *correct,  # OUT
+) noexcept nogil:
+    """The loss of a batch and its gradient, as one thread of a team."""
+    cdef Py_ssize_t hits
+    cdef double found = step(plan, batch, NULL, arena, thread, total, &hits)
+    if thread == 0:
+        loss[0], correct[0] = found, hits
 
 
 cdef double gradient_of(
@@ -278,8 +320,9 @@ cdef double gradient_of(
     real *flat, Py_ssize_t *correct,  # OUT
 ) noexcept nogil:
     """The loss of a batch and its gradient."""
-    cdef double loss
+    cdef double loss = 0
     load(plan, parameters, arena)
-    loss = step(plan, batch, NULL, arena, threads, <real *> arena.total, correct)
+    with parallel(num_threads=threads, use_threads_if=threads > 1):
+        gradient_thread(plan, batch, arena, threadid(), <real *> arena.total, &loss, correct)
     unpack_all(plan, <real *> arena.total, flat)
     return loss

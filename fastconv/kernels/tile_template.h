@@ -123,10 +123,10 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_look)(
 {
     const uint64_t all = p->channels < 64 ? ((uint64_t)1 << p->channels) - 1 : ~(uint64_t)0;
     for (ptrdiff_t i = 0; i < n && i < FC_AHEAD; i++, x += p->x_row) {
-        live[i] = 0;
-        for (ptrdiff_t c = 0; c < p->channels; c += FC_LANES)
-            live[i] |= (uint64_t)FC_NONZERO(*(const FC_NAME(fc_vec) *)(x + c)) << c;
-        live[i] &= all; /* the padding of a NaN may be a NaN */
+        uint64_t nonzero = FC_NONZERO(*(const FC_NAME(fc_vec) *)x);
+        for (ptrdiff_t c = FC_LANES; c < p->channels; c += FC_LANES)
+            nonzero |= (uint64_t)FC_NONZERO(*(const FC_NAME(fc_vec) *)(x + c)) << c;
+        live[i] = nonzero & all; /* the padding of a NaN may be a NaN */
     }
 }
 
