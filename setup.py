@@ -47,10 +47,11 @@ class BuildExt(build_ext):
         with tempfile.TemporaryDirectory() as folder:
             source = os.path.join(folder, "try.c")
             with open(source, "w") as file:
-                file.write("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+                file.write("#include <omp.h>\nint probe(void) { return omp_get_max_threads() < 1; }\n")
             try:
                 objects = self.compiler.compile([source], output_dir=folder, extra_postargs=[flag])
-                self.compiler.link_executable(objects, os.path.join(folder, "try"), extra_postargs=[flag])
+                # as the extensions are linked: CFLAGS and LDFLAGS do not reach link_executable
+                self.compiler.link_shared_object(objects, os.path.join(folder, "try.so"), extra_postargs=[flag])
             except (CompileError, LinkError):
                 return False
         return True
