@@ -244,6 +244,7 @@ def test_operations_that_do_not_fit_are_refused(level, ops):
         engine.Program(ops, 5, 6, True, False)
 
 
+@pytest.mark.memory
 def test_memory_is_given_back():
     """Three hundred calls leave the process no larger than thirty did."""
     code = """
