@@ -12,7 +12,12 @@ from setuptools.errors import CompileError, LinkError
 X86 = platform.machine().lower() in {"x86_64", "amd64"}
 # Contraction is off on x86 so that AVX2 and AVX-512 give the same bits: where a fused multiply-add is meant, the source
 # says so. Elsewhere there is one build only, and the compiler may fuse.
-COMMON = ["-O3", "-g0", "-Wno-unused-function"] + (["-ffp-contract=off"] if X86 else ["-ffp-contract=fast"])
+COMMON = ["-Wno-unused-function"] + (["-ffp-contract=off"] if X86 else ["-ffp-contract=fast"])
+# FASTCONV_SANITIZE=1, for tests/sanitize.sh: the first error of memory or arithmetic ends the process. Python's own
+# flags define signed overflow, which would hide it.
+SANITIZE = os.environ.get("FASTCONV_SANITIZE") == "1"
+LINK = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"] if SANITIZE else []
+COMMON += ["-O1", "-g", "-fno-omit-frame-pointer", "-fstrict-overflow", *LINK] if SANITIZE else ["-O3", "-g0"]
 LEVELS = {"base": []}
 if X86:
     LEVELS["avx2"] = ["-mavx2", "-mfma", "-mbmi", "-mbmi2"]
@@ -46,10 +51,11 @@ class BuildExt(build_ext):
         with tempfile.TemporaryDirectory() as folder:
             source = os.path.join(folder, "try.c")
             with open(source, "w") as file:
-                file.write("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+                file.write("#include <omp.h>\nint probe(void) { return omp_get_max_threads() < 1; }\n")
             try:
                 objects = self.compiler.compile([source], output_dir=folder, extra_postargs=[flag])
-                self.compiler.link_executable(objects, os.path.join(folder, "try"), extra_postargs=[flag])
+                # as the extensions are linked: CFLAGS and LDFLAGS do not reach link_executable
+                self.compiler.link_shared_object(objects, os.path.join(folder, "try.so"), extra_postargs=[flag])
             except (CompileError, LinkError):
                 return False
         return True
@@ -62,12 +68,18 @@ extensions = [
         depends=ENGINE + KERNELS,
         include_dirs=["fastconv/kernels", "fastconv/engine"],
         extra_compile_args=COMMON + flags,
+        extra_link_args=LINK,
     )
     for level, flags in LEVELS.items()
 ]
 for name in ("engine.cpu", "kernels.encode"):
     extensions.append(
-        Extension(f"fastconv.{name}", [f"fastconv/{name.replace('.', '/')}.pyx"], extra_compile_args=COMMON)
+        Extension(
+            f"fastconv.{name}",
+            [f"fastconv/{name.replace('.', '/')}.pyx"],
+            extra_compile_args=COMMON,
+            extra_link_args=LINK,
+        )
     )
 
 

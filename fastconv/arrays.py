@@ -28,13 +28,19 @@ def aligned_zeros(size, dtype):
     return memory[start : start + size * dtype.itemsize].view(dtype)
 
 
+def contiguous(x, dtype):
+    """Return `x` as a contiguous array of `dtype` with its elements aligned, as C expects them."""
+    x = np.ascontiguousarray(x, dtype)
+    return x if x.flags.aligned else x.copy()
+
+
 def floats_array(x, dtype, function, name):
     """Return `x` as a contiguous array of `dtype`, or raise an error if it holds other things or larger numbers."""
     if x.dtype.kind not in "fiub":
         raise DTypeError(f"{function}: expected {name} of numbers, got dtype {x.dtype}")
     try:
         with np.errstate(over="raise"):
-            return np.ascontiguousarray(x, dtype)
+            return contiguous(x, dtype)
     except FloatingPointError:
         raise RangeError(f"{function}: {name} holds numbers beyond {np.dtype(dtype).name}") from None
 
@@ -44,13 +50,13 @@ def codes_array(x, depth, function):
     if x.dtype.kind not in "iu":
         raise DTypeError(f"{function}: expected codes of an integer dtype, got {x.dtype}")
     if x.dtype == np.int16:
-        x = np.ascontiguousarray(x)
+        x = contiguous(x, np.int16)
         low, high = extremes(x)
     else:
         low, high = (x.min(), x.max()) if x.size else (0, -1)
     if low < -1 or high >= depth:
         raise RangeError(f"{function}: codes must lie in -1..{depth - 1}, got {low}..{high}")
-    return np.ascontiguousarray(x, np.int16)
+    return contiguous(x, np.int16)
 
 
 def labels_array(y, n, classes, function):
@@ -63,4 +69,4 @@ def labels_array(y, n, classes, function):
     wrong = np.flatnonzero((y < 0) | (y >= classes))
     if len(wrong):
         raise RangeError(f"{function}: label {y[wrong[0]]} at index {wrong[0]} is outside 0..{classes - 1}")
-    return np.ascontiguousarray(y, np.int64)
+    return contiguous(y, np.int64)

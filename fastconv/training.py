@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from fastconv import engine, losses
-from fastconv.arrays import aligned_zeros, checked_seed, positive
+from fastconv.arrays import aligned_zeros, checked_seed, contiguous, positive
 from fastconv.errors import DataError, DTypeError, NonFiniteLossError, RangeError
 from fastconv.imbalance import undersample
 from fastconv.network import Sequential
@@ -282,7 +282,7 @@ class Trainer:
             raise DTypeError(f"fit: sampling gave {rows.dtype}, expected integer indices")
         if rows.ndim != 1 or not rows.size or rows.min() < 0 or rows.max() >= len(y):
             raise RangeError(f"fit: sampling gave {rows.shape} rows, expected indices 0..{len(y) - 1} of an epoch")
-        return np.ascontiguousarray(rows, np.int64)
+        return contiguous(rows, np.int64)
 
 
 @contextlib.contextmanager

@@ -515,6 +515,13 @@ def test_read_only_arrays_are_accepted_and_nothing_is_modified(codes):
         assert array.tobytes() == copy.tobytes()
 
 
+def misaligned(array):
+    """A copy one byte beyond where its elements should begin."""
+    copy = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
 @pytest.mark.parametrize(
     "convert",
     [
@@ -524,8 +531,9 @@ def test_read_only_arrays_are_accepted_and_nothing_is_modified(codes):
         lambda a: a[::-1][::-1],
         lambda a: a.astype(a.dtype.newbyteorder(">")),
         lambda a: a.astype(np.int64 if a.dtype.kind == "i" else np.float64),
+        misaligned,
     ],
-    ids=["list", "Fortran", "strided", "reversed", "big-endian", "wide"],
+    ids=["list", "Fortran", "strided", "reversed", "big-endian", "wide", "misaligned"],
 )
 def test_arrays_may_lie_in_memory_as_they_like(convert):
     rng = np.random.default_rng(15)

@@ -281,6 +281,14 @@ def test_after_an_error_in_a_function_training_goes_on():
     assert trainer.history.batch_losses == expected.history.batch_losses
 
 
+def test_rows_may_be_misaligned_in_memory():
+    net, x, y = distinct(20)
+    rows = np.zeros(20 * 8 + 1, np.uint8)[1:].view(np.int64)
+    rows[:] = np.arange(20)
+    trainer = fc.Trainer(net, batch_size=4, sampling=lambda labels, rng: rows)
+    assert len(trainer.fit(x, y, epochs=1).batch_losses) == 5
+
+
 def test_other_data_begin_a_new_epoch():
     net, x, y = distinct(20)
     trainer = fc.Trainer(net, optimizer=fc.SGD(NO_CHANGE), batch_size=4)
