@@ -119,6 +119,7 @@ class Peer(_Contestant):
 
 OWN = {kind.name: kind for kind in (Naive, Optimised, Vectorised, Fastconv)}
 FRAMEWORKS = {kind.name: kind for kind in peers.PEERS}
+NAMES = (*OWN, *FRAMEWORKS)
 
 
 def build(name, task, threads):
