@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv import engine, models
+from fastconv import engine
 from fastconv.arrays import positive
 from fastconv.bench import contestants, peak, peers
 from fastconv.bench.contestants import Task
@@ -100,10 +100,8 @@ def run(
         one thread (None where that was not timed).
     """
     updates, batch_size = positive("bench: updates", updates), positive("bench: batch_size", batch_size)
-    threads = [positive("bench: threads", n) for n in threads]
+    threads = thread_counts(threads)
     repeats = 1 if quick else positive("bench: repeats", repeats)
-    if not threads:
-        raise RangeError("bench: threads is empty")
     if codes is None:
         data = load_surnames()
         codes, labels = Alphabet.from_strings(data.data).encode(data.data), data.target
@@ -124,7 +122,7 @@ def run(
         for name, counts in names:
             for count in counts:
                 echo(f"starting {name}, {count} thread{'s' * (count > 1)}")
-                worker = Worker(name, count, path, most[name])
+                worker = Trainee(name, count, path, most[name])
                 stack.callback(worker.close)
                 if worker.unavailable:
                     missing[name] = worker.unavailable
@@ -153,6 +151,14 @@ def run(
     }  # fmt: skip
 
 
+def thread_counts(threads):
+    """Return numbers of threads as a list, or raise RangeError."""
+    threads = [positive("bench: threads", n) for n in threads]
+    if not threads:
+        raise RangeError("bench: threads is empty")
+    return threads
+
+
 def make_task(codes, labels, filters, widths):
     """Return the data with initial weights in the library's layout, float32, He's deviations."""
     depth, classes = int(codes.max()) + 1, int(labels.max()) + 1
@@ -178,43 +184,77 @@ def update_operations(task, batch_size):
     >>> round(update_operations(task, 100) / 1e6, 1)
     33.9
     """
-    (k1, depth, n1), (k2, _, n2) = task.w1.shape, task.w2.shape
-    net = models.surname_convnet(depth, task.codes.shape[1], task.w3.shape[1], (n1, n2), (k1, k2))
-    return 3 * batch_size * net.program.operations
+    return 3 * batch_size * contestants.surname_network(task).program.operations
+
+
+class WorkerError(RuntimeError):
+    """A contestant's process came to an end before it gave its result."""
 
 
 class Worker:
-    """The parent's side of a contestant's process."""
+    """The parent's side of a contestant's process; see :mod:`fastconv.bench.worker`.
 
-    def __init__(self, name, threads, path, updates):
-        self.name, self.threads, self.updates = name, threads, updates
+    Parameters
+    ----------
+    kind, name : str
+        What contest, and the contestant's name in it.
+    threads : int
+    path : str
+        File of the task.
+    request
+        The first one.
+
+    Attributes
+    ----------
+    first : dict
+        The answer to the first request.
+    unavailable : str or None
+        Why the contestant cannot run here.
+    """
+
+    def __init__(self, kind, name, threads, path, **request):
+        self.name, self.threads = name, threads
         environment = peers.subprocess_environment(threads)
         environment["OPENBLAS_NUM_THREADS"] = str(threads)
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "fastconv.bench.worker", name, str(threads), path],
+            [sys.executable, "-P", "-m", "fastconv.bench.worker", kind, name, str(threads), path],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
         )  # fmt: skip
-        self.unavailable = self._ask(1 if name in SLOW else updates, 0).get("unavailable")
+        self.first = self._answer(request)
+        self.unavailable = self.first.get("unavailable")
 
-    def _ask(self, warm, timed):
+    def _answer(self, request):
         try:
-            self.process.stdin.write(f"{warm} {timed}\n")
+            self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
             return json.loads(self.process.stdout.readline())
         except (OSError, ValueError):
             return {"unavailable": f"its process ended with exit status {self.process.wait()}"}
 
-    def run(self):
-        """Return the seconds and losses of a run."""
-        answer = self._ask(0 if self.name in SLOW else self.updates, self.updates)
-        if "seconds" not in answer:
-            raise RuntimeError(f"bench: {self.name}: {answer['unavailable']}")
-        return answer["seconds"], answer["losses"]
+    def ask(self, **request):
+        """Return the answer to a request, or raise WorkerError if the process cannot give it."""
+        answer = self._answer(request)
+        if "unavailable" in answer:
+            raise WorkerError(f"bench: {self.name}: {answer['unavailable']}")
+        return answer
 
     def close(self):
         """End the process."""
         self.process.kill()
         self.process.communicate()
+
+
+class Trainee(Worker):
+    """A contestant that makes a number of updates."""
+
+    def __init__(self, name, threads, path, updates):
+        self.updates = updates
+        super().__init__("training", name, threads, path, warm=1 if name in SLOW else updates, timed=0)
+
+    def run(self):
+        """Return the seconds and losses of a run."""
+        answer = self.ask(warm=0 if self.name in SLOW else self.updates, timed=self.updates)
+        return answer["seconds"], answer["losses"]
 
 
 def rows(results, updates, operations, peak_gflops):
@@ -318,7 +358,7 @@ def scaled(rows):
     for row in rows:
         if row["scaled_from"]:
             names.setdefault(row["scaled_from"], {})[row["name"]] = None
-    return [(", ".join(found), updates) for updates, found in names.items()]
+    return [("; ".join(found), updates) for updates, found in names.items()]
 
 
 def columns(head, body):
