@@ -197,6 +197,74 @@ def _seconds(value):
     return f"{value:,.1f} s" if value >= 1 else f"{1000 * value:,.3g} ms"
 
 
+def roofline(result):
+    """Return a figure of the rate of each kernel over its arithmetic intensity, with the roofs of the machine.
+
+    Parameters
+    ----------
+    result : dict
+        Of :func:`fastconv.bench.roofline.run`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    References
+    ----------
+    Williams, Waterman and Patterson, "Roofline: an insightful visual performance model for multicore architectures",
+    2009.
+
+    Examples
+    --------
+    >>> from fastconv import plots
+    >>> row = {"kernel": "conv1d", "level": "avx2", "intensity": 30.0, "gflops": 90.0}
+    >>> result = {"rows": [row], "peaks": {"avx2": 120.0}, "bandwidths": {"memory": 20.0}}
+    >>> plots.roofline(result).axes[0].get_xlabel()
+    'arithmetic intensity (FLOP/byte)'
+    """
+    rows, peaks, bandwidths = result["rows"], result["peaks"], result["bandwidths"]
+    kernels = list(dict.fromkeys(row["kernel"].removesuffix(" backward") for row in rows))
+    colours = dict(zip(peaks, COLOURS, strict=False))
+    markers = dict(zip(kernels, "osD*^vPX", strict=False))
+    figure = Figure(figsize=(WIDTH, 5.6), layout="constrained")
+    axes = figure.add_subplot()
+    left, right = 0.5 * min(row["intensity"] for row in rows), 2 * max(row["intensity"] for row in rows)
+    top, slope = max(peaks.values()), max(bandwidths.values())
+    for (level, peak), colour in zip(peaks.items(), colours.values(), strict=True):
+        axes.plot([peak / slope, right], [peak, peak], color=colour, linewidth=1.2, zorder=1)
+        axes.annotate(
+            f"{level}: {peak:.0f} GFLOP/s", (right, peak), xytext=(-4, 3), textcoords="offset points", ha="right",
+            fontsize=9, color=colour,
+        )  # fmt: skip
+    for (name, rate), style in zip(bandwidths.items(), ("--", ":"), strict=False):
+        axes.plot([left, top / rate], [left * rate, top], color=GREY, linewidth=1.2, linestyle=style, zorder=1)
+        axes.plot([], [], color=GREY, linewidth=1.2, linestyle=style, label=f"{name}: {rate:.0f} GB/s")
+    for row in rows:
+        kernel, colour = row["kernel"].removesuffix(" backward"), colours[row["level"]]
+        face = "white" if row["kernel"].endswith(" backward") else colour
+        axes.scatter(
+            row["intensity"], row["gflops"], s=110 if markers[kernel] == "*" else 45, marker=markers[kernel],
+            facecolors=face, edgecolors=colour, linewidths=1.4, zorder=3,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(left, right)
+    axes.set_ylim(0.5 * min(row["gflops"] for row in rows), 1.8 * max(top, *(row["gflops"] for row in rows)))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("arithmetic intensity (FLOP/byte)")
+    axes.set_ylabel("effective rate of one core (GFLOP/s)")
+    axes.grid(alpha=0.3)
+    shapes = [Line2D([], [], linestyle="", marker=markers[name], color=GREY, label=name) for name in kernels]
+    shapes += [
+        Line2D([], [], linestyle="", marker="o", color=GREY, label="filled: forward"),
+        Line2D([], [], linestyle="", marker="o", color=GREY, markerfacecolor="white", label="open: backward"),
+    ]
+    lines, _ = axes.get_legend_handles_labels()
+    figure.legend(handles=[*shapes, *lines], loc="outside upper center", ncols=3, fontsize=9, frameon=False)
+    return figure
+
+
 def gradient_errors(batches, here, original=None, goal=None):
     """Return a figure of the relative errors of a gradient check, on a logarithmic axis.
 
