@@ -172,22 +172,51 @@ def timing_bars(rows, updates=100):
     'log'
     """
     rows = sorted(rows, key=lambda row: row["seconds"])
+    words = [_seconds(row["seconds"]) + (" (scaled)" if row["scaled_from"] else "") for row in rows]
+    seconds = [row["seconds"] for row in rows]
+    return _bars(rows, seconds, words, f"seconds for {updates:,} updates (logarithmic)")
+
+
+def prediction_bars(rows):
+    """Return a figure of the names a second that several implementations predict, on a logarithmic axis.
+
+    Parameters
+    ----------
+    rows : list of dict
+        With ``name``, ``threads`` and ``names_per_second``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from fastconv import plots
+    >>> rows = [{"name": "fastconv", "threads": 1, "names_per_second": 2e6}]
+    >>> plots.prediction_bars(rows).axes[0].get_xscale()
+    'log'
+    """
+    rows = sorted(rows, key=lambda row: -row["names_per_second"])
+    rates = [row["names_per_second"] for row in rows]
+    return _bars(rows, rates, [f"{rate:,.0f}" for rate in rates], "names a second (logarithmic)")
+
+
+def _bars(rows, values, words, label):
+    """Horizontal bars with words at their ends, one for each implementation and number of threads."""
     figure = Figure(figsize=(WIDTH, 1.3 + 0.36 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     names = [f"{row['name']}, {row['threads']} thread{'s' * (row['threads'] > 1)}" for row in rows]
-    seconds = np.array([row["seconds"] for row in rows])
-    low, high = seconds.min() / 3, seconds.max()
-    axes.barh(names, seconds, color=[BLUE if row["name"] == "fastconv" else GREY for row in rows])
-    for place, row in enumerate(rows):
-        words = f" {_seconds(row['seconds'])}" + (" (scaled)" if row["scaled_from"] else "")
-        if row["seconds"] > (low * high) ** 0.5:  # a long bar holds its label
-            axes.text(row["seconds"], place, words + " ", va="center", ha="right", color="white", fontsize=9)
+    low, high = min(values) / 3, max(values)
+    axes.barh(names, values, color=[BLUE if row["name"] == "fastconv" else GREY for row in rows])
+    for place, (value, text) in enumerate(zip(values, words, strict=True)):
+        if value > (low * high) ** 0.5:  # a long bar holds its label
+            axes.text(value, place, f" {text} ", va="center", ha="right", color="white", fontsize=9)
         else:
-            axes.text(row["seconds"], place, words, va="center", fontsize=9)
+            axes.text(value, place, f" {text}", va="center", fontsize=9)
     axes.set_xscale("log")
     axes.set_xlim(low, high * 1.5)
     axes.invert_yaxis()
-    axes.set_xlabel(f"seconds for {updates:,} updates (logarithmic)")
+    axes.set_xlabel(label)
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
     return figure

@@ -29,6 +29,13 @@ def timing_rows():
     ]
 
 
+def prediction_rows():
+    return [
+        {"name": "PyTorch eager, one-hot data set", "threads": 1, "names_per_second": 287_100.0},
+        {"name": "fastconv", "threads": 2, "names_per_second": 3_200_548.0},
+    ]
+
+
 def roofline_result():
     kernels = {"onehot_conv1d": 1.2, "conv1d": 31.0, "conv1d backward": 40.0, "dense": 8.4, "whole update": 141.6}
     rows = [
@@ -49,6 +56,7 @@ def figures():
         "loss_curves": plots.loss_curves({"plain": [record(10, 2.0), record(20, 1.0)], "weighted": [record(10, 2.5)]}),
         "accuracy_by_class": plots.accuracy_by_class(LANGUAGES, shares, "By language"),
         "timing_bars": plots.timing_bars(timing_rows()),
+        "prediction_bars": plots.prediction_bars(prediction_rows()),
         "roofline": plots.roofline(roofline_result()),
         "gradient_errors": plots.gradient_errors([2, 18], {"F1": [1e-11, 1e-9]}, {"F1": [1e-10, 1e-4]}, 1e-6),
     }
@@ -151,6 +159,12 @@ def test_timing_bars_are_sorted_and_say_what_was_scaled():
     assert [bar.get_width() for bar in axes.patches] == [0.02, 82.0]
     assert [text.get_text().strip() for text in axes.texts] == ["20 ms", "82.0 s (scaled)"]
     assert axes.get_xscale() == "log"
+
+
+def test_prediction_bars_are_sorted_the_fastest_first():
+    axes = plots.prediction_bars(prediction_rows()).axes[0]
+    assert [bar.get_width() for bar in axes.patches] == [3_200_548, 287_100]
+    assert [text.get_text().strip() for text in axes.texts] == ["3,200,548", "287,100"]
 
 
 def test_gradient_errors_stand_at_their_values_with_the_goal_as_a_line():
