@@ -550,7 +550,7 @@ class TorchCompiled(_TorchPeer):
         try:
             yield
         except (BackendCompilerFailed, InductorError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = " ".join(str(error).split()[:20])
             raise PeerUnavailable(f"{self.framework}: torch.compile failed: {reason}") from error
 
     def _probabilities(self, codes):
