@@ -1,6 +1,7 @@
 """The timing of training: all implementations train the same network on the same batches, in turn, in one run."""
 
 import contextlib
+import importlib.metadata
 import json
 import os
 import statistics
@@ -25,6 +26,8 @@ SLOW = {"naive kron": 2, "optimised script": 20}
 """Updates that are really made of what would take too long; its time is scaled."""
 SLOW_REPEATS = 3
 """Runs of those, at most."""
+LIBRARIES = {"NumPy": "numpy", "SciPy": "scipy", "PyTorch": "torch", "JAX": "jax"}
+"""What the implementations are built on: the packages by name."""
 PEAK_SECONDS = 0.1
 """That each measurement of the multiply-add peak takes; there is one before the first round and one after each."""
 
@@ -300,8 +303,11 @@ def loss_difference(results):
 
 
 def machine():
-    """Return the machine's facts and its load."""
+    """Return the machine's facts, the versions of the libraries that are there, and the load."""
     facts = {**config(), "cores": os.cpu_count()}
+    for name, package in LIBRARIES.items():
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            facts[name] = importlib.metadata.version(package)
     if hasattr(os, "getloadavg"):
         facts["load before"] = round(os.getloadavg()[0], 2)
     return facts
