@@ -9,7 +9,7 @@ import numpy as np
 
 from fastconv.arrays import positive
 from fastconv.bench import peers, predictors, timing
-from fastconv.bench.predictors import BATCH_SIZES
+from fastconv.bench.predictors import BATCH_SIZES, SAMPLING
 from fastconv.bench.timing import Worker, columns
 from fastconv.reference.networks import VectorisedNetwork
 from fastconv.text import Alphabet
@@ -246,7 +246,8 @@ def table(result):
                 for row in result["scale"]
             ],
         ),
-        "memory: anonymous pages of the process, sampled every 2 ms, less those before the first call and the output",
+        f"memory: anonymous pages of the process, sampled every {1000 * SAMPLING:.0f} ms, "
+        "less those before the first call and the output",
     ]
     lines += [f"{name}: left out: {reason}" for name, reason in result["missing"].items()]
     return lines

@@ -17,6 +17,8 @@ from fastconv.text import Alphabet
 
 BATCH_SIZES = (100, 500, 2000)
 """Names at a time that are tried, beside all at once."""
+SAMPLING = 0.005
+"""Seconds between two looks at the memory."""
 
 
 class Fastconv:
@@ -143,7 +145,7 @@ class Scale:
 
 
 class _Largest:
-    """Context that samples a number from a thread of its own, every 2 milliseconds, and keeps the largest."""
+    """Context that samples a number from a thread of its own, and keeps the largest."""
 
     def __init__(self, sample):
         self.sample, self.largest = sample, sample()
@@ -151,7 +153,7 @@ class _Largest:
         self._thread = threading.Thread(target=self._watch)
 
     def _watch(self):
-        while self.largest is not None and not self._done.wait(0.002):
+        while self.largest is not None and not self._done.wait(SAMPLING):
             self.largest = max(self.largest, self.sample())
 
     def __enter__(self):

@@ -327,6 +327,7 @@ def table(result):
         "x 1 thread",
         *["x naive"] * naive,
         "x best peer",
+        "equal threads",
         "loss",
     ]
     body = [
@@ -340,6 +341,7 @@ def table(result):
             f"{row['speedup']:.2f}" if row["speedup"] else "",
             *[f"{row['ratio_to_naive'] or 0:,.0f}"] * naive,
             f"{row['ratio_to_best_peer']:.2f}",
+            f"{row['ratio_to_equal_threads']:.2f}",
             f"{row['loss']:.4f}" + (" *" if row["scaled_from"] else "  "),
         ]
         for row in result["rows"]
@@ -347,7 +349,9 @@ def table(result):
     lines = columns(head, body)
     for names, updates in scaled(result["rows"]):
         lines.append(f"* {names}: timed on {updates:,} updates and scaled; the loss is after those")
-    lines.append("x best peer: against the fastest other implementation at that number of threads or fewer")
+    lines.append(
+        "x best peer: against the fastest other implementation at that number of threads or fewer, and at equal threads"
+    )
     lines.append(
         f"GFLOP/s: effective, of {settings['operations_per_update'] / 1e6:,.1f} MFLOP an update, nothing skipped, "
         "layer 1 as gathered additions"
