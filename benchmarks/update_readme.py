@@ -16,8 +16,10 @@ from fastconv.reproduce.report import png
 
 README = pathlib.Path(__file__).resolve().parent.parent / "README.md"
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+DPI = 110
+"""Pixels an inch of the pictures, so that each stays below 100 kB."""
 PICTURES = {
-    "updates": "Bars: seconds for 100 updates, every implementation",
+    "updates": "Bars: seconds for the updates, every implementation",
     "prediction": "Bars: names a second, every implementation",
     "roofline": "The effective rate of each kernel over its arithmetic intensity, and the machine's roofs",
 }
@@ -76,6 +78,12 @@ def machine(results):
     ]
 
 
+def described(settings):
+    """Return what was trained as text."""
+    filters, widths = ("/".join(map(str, settings[name])) for name in ("filters", "widths"))
+    return f"{settings['updates']:,} updates of batch {settings['batch_size']}, {filters} filters of width {widths}"
+
+
 def milliseconds(row):
     """Return a row's time as text."""
     return f"{row['seconds'] * 1e3:,.1f} ms"
@@ -87,7 +95,7 @@ def updates(result):
         [
             "implementation",
             "threads",
-            "100 updates",
+            f"{result['settings']['updates']:,} updates",
             "GFLOP/s",
             "% of peak",
             "x naive",
@@ -134,7 +142,7 @@ def contests(results):
                 fewer.add(f"{best['scaled_from']:,}")
             rows.append(
                 [
-                    TASKS[task],
+                    described(results[task]["settings"]),
                     str(row["threads"]),
                     milliseconds(row),
                     f"{milliseconds(best)}{' *' if best['scaled_from'] else ''} ({best['name']})",
@@ -238,15 +246,16 @@ def goals(results):
     few, many = (row for row in results["prediction"]["scale"] if row["threads"] == 1)
     lost = 1 - many["names_per_second"] / few["names_per_second"]
     memory = None if many["memory"] is None else many["memory"] / 1e6
+    settings = {task: described(results[task]["settings"]) for task in timing.CONTESTS}
     entries = [  # what, the least that is wanted (or, where it is negative, the most), what was found, its format
-        ("100 updates, 1 thread, x best peer", 7, one["ratio_to_equal_threads"], ".1f"),
-        ("100 updates, 2 threads, x best peer at 2 threads", 11, two["ratio_to_equal_threads"], ".1f"),
-        ("20,000 updates of batch 19, x best peer", 8, small_ratio, ".1f"),
-        ("batch 521, 128 filters, 1 thread, x best peer", 2, large[1]["ratio_to_equal_threads"], ".2f"),
-        ("batch 521, 128 filters, 2 threads, x best peer at 2 threads", 2, large[2]["ratio_to_equal_threads"], ".2f"),
-        ("effective rate, 1 thread, % of the peak of one core", 120, one["percent_of_peak"], ".0f"),
-        ("second thread at batch 100, x 1 thread", 1.7, two["speedup"], ".2f"),
-        ("second thread at batch 521, x 1 thread", 1.85, batch521[2]["speedup"], ".2f"),
+        (f"{settings['updates']}, 1 thread, x best peer", 7, one["ratio_to_equal_threads"], ".1f"),
+        (f"{settings['updates']}, 2 threads, x best peer at 2 threads", 11, two["ratio_to_equal_threads"], ".1f"),
+        (f"{settings['small']}, x best peer", 8, small_ratio, ".1f"),
+        (f"{settings['large']}, 1 thread, x best peer", 2, large[1]["ratio_to_equal_threads"], ".2f"),
+        (f"{settings['large']}, 2 threads, x best peer at 2 threads", 2, large[2]["ratio_to_equal_threads"], ".2f"),
+        ("effective rate of the first, 1 thread, % of the peak of one core", 120, one["percent_of_peak"], ".0f"),
+        (f"{settings['updates']}, second thread, x 1 thread", 1.7, two["speedup"], ".2f"),
+        (f"{settings['batch521']}, second thread, x 1 thread", 1.85, batch521[2]["speedup"], ".2f"),
         ("prediction, 1 thread, million names/s", 2.5, predicted[1]["names_per_second"] / 1e6, ".2f"),
         ("prediction, 1 thread, x PyTorch's best", 10, predicted[1]["ratio_to_pytorch"], ".1f"),
         ("prediction from strings, 2 threads, million names/s", 1, strings[2] / 1e6, ".2f"),
@@ -293,7 +302,7 @@ def main(arguments=None):
     folder = options.readme.parent / "docs"
     folder.mkdir(exist_ok=True)
     for task in PICTURES:
-        write_atomically(folder / f"{task}.png", png(suite.chart(results[task])))
+        write_atomically(folder / f"{task}.png", png(suite.chart(results[task]), DPI))
     write_atomically(options.readme, f"{before}{BEGIN}\n{section(results)}\n{END}{after}")
 
 

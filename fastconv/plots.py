@@ -203,7 +203,7 @@ def prediction_bars(rows):
 
 def _bars(rows, values, words, label):
     """Horizontal bars with words at their ends, one for each implementation and number of threads."""
-    figure = Figure(figsize=(WIDTH, 1.3 + 0.36 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.0 + 0.27 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     names = [f"{row['name']}, {row['threads']} thread{'s' * (row['threads'] > 1)}" for row in rows]
     low, high = min(values) / 3, max(values)
@@ -215,7 +215,7 @@ def _bars(rows, values, words, label):
             axes.text(value, place, f" {text}", va="center", fontsize=9)
     axes.set_xscale("log")
     axes.set_xlim(low, high * 1.5)
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel(label)
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
@@ -262,7 +262,7 @@ def roofline(result):
     for (level, peak), colour in zip(peaks.items(), colours.values(), strict=True):
         axes.plot([peak / slope, right], [peak, peak], color=colour, linewidth=1.2, zorder=1)
         axes.annotate(
-            f"{level}: {peak:.0f} GFLOP/s", (right, peak), xytext=(-4, 3), textcoords="offset points", ha="right",
+            f"{level}: {peak:.0f} GFLOP/s", (top / slope, peak), xytext=(4, 3), textcoords="offset points",
             fontsize=9, color=colour,
         )  # fmt: skip
     for (name, rate), style in zip(bandwidths.items(), ("--", ":"), strict=False):
