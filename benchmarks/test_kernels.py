@@ -1,19 +1,18 @@
-"""Each kernel at the surname network's shapes: batch 100, 28 characters, 30 filters of width 5, one thread.
+"""Each kernel by itself, forward and backward, on one thread, at the sizes of network and batch of conftest.py.
 
-The sequences are as dense as noise: what a network skips behind a ReLU and behind a name's end is not skipped here.
+With "real" data a kernel gets what real names make of the layers before it, with "noise" numbers none of which is zero:
+the difference is what is skipped behind a ReLU. The NumPy twins, obvious and slow, run at the smallest size.
 """
 
 import numpy as np
 import pytest
 
-from fastconv import functional
+from fastconv import Alphabet, functional
+from fastconv.engine import cpu
 from fastconv.reference import kernels as twin
 
 KINDS = {"fastconv": functional, "NumPy twin": twin}
-
-
-def threads(module):
-    return {"threads": 1} if module is functional else {}
+LENGTH = 19
 
 
 @pytest.fixture(params=KINDS.values(), ids=KINDS.keys())
@@ -22,83 +21,109 @@ def kernels(request):
     return request.param
 
 
-def normal(rng, *shape):
-    return rng.normal(size=shape).astype(np.float32)
+def run(benchmark, kernels, name, layers, *arguments):
+    """Time a function of either kind; the twins at the smallest size only."""
+    if kernels is functional:
+        return benchmark(getattr(functional, name), *arguments, threads=1)
+    if len(layers.codes) > 19:
+        pytest.skip("the NumPy twins run at the smallest size")
+    return benchmark(getattr(twin, name), *arguments)
 
 
-@pytest.mark.benchmark(group="onehot_conv1d forward")
-def test_onehot_conv1d(benchmark, rng, names, kernels):
-    benchmark(kernels.onehot_conv1d, names[1][:100], normal(rng, 5, 28, 30), **threads(kernels))
+def rate(benchmark, operations):
+    """Note the effective rate of what was timed."""
+    if benchmark.stats:  # none with --benchmark-disable
+        benchmark.extra_info["GFLOP/s"] = round(1e-9 * operations / benchmark.stats.stats.median, 1)
 
 
-@pytest.mark.benchmark(group="onehot_conv1d backward")
-def test_onehot_conv1d_backward(benchmark, rng, names, kernels):
-    w = normal(rng, 5, 28, 30)
+@pytest.mark.benchmark(group="onehot_conv1d forward", max_time=0.3)
+def test_onehot_conv1d(benchmark, kernels, layers):
+    w = layers.task.w1
+    assert run(benchmark, kernels, "onehot_conv1d", layers, layers.codes, w).shape == layers.dy1.shape
+    rate(benchmark, layers.dy1.size * len(w))
+
+
+@pytest.mark.benchmark(group="onehot_conv1d backward", max_time=0.3)
+def test_onehot_conv1d_backward(benchmark, kernels, layers):
+    w = layers.task.w1
     last = w if kernels is functional else w.shape
-    benchmark(kernels.onehot_conv1d_backward, normal(rng, 100, 15, 30), names[1][:100], last, **threads(kernels))
+    run(benchmark, kernels, "onehot_conv1d_backward", layers, layers.dy1, layers.codes, last)
+    rate(benchmark, layers.dy1.size * len(w))
 
 
-@pytest.mark.benchmark(group="conv1d forward")
-def test_conv1d(benchmark, rng, kernels):
-    benchmark(kernels.conv1d, normal(rng, 100, 15, 30), normal(rng, 5, 30, 30), **threads(kernels))
+@pytest.mark.benchmark(group="conv1d forward", max_time=0.3)
+def test_conv1d(benchmark, kernels, layers):
+    w = layers.task.w2
+    assert run(benchmark, kernels, "conv1d", layers, layers.x2, w).shape == layers.dy2.shape
+    rate(benchmark, 2 * layers.dy2.size * w[..., 0].size)
 
 
-@pytest.mark.benchmark(group="conv1d backward")
-def test_conv1d_backward(benchmark, rng, kernels):
-    x, w, dy = normal(rng, 100, 15, 30), normal(rng, 5, 30, 30), normal(rng, 100, 11, 30)
-    benchmark(kernels.conv1d_backward, dy, x, w, **threads(kernels))
+@pytest.mark.benchmark(group="conv1d backward", max_time=0.3)
+def test_conv1d_backward(benchmark, kernels, layers):
+    w = layers.task.w2
+    run(benchmark, kernels, "conv1d_backward", layers, layers.dy2, layers.x2, w)
+    rate(benchmark, 4 * layers.dy2.size * w[..., 0].size)
 
 
-@pytest.mark.benchmark(group="dense forward")
-def test_dense(benchmark, rng, kernels):
-    benchmark(kernels.dense, normal(rng, 100, 330), normal(rng, 330, 18), **threads(kernels))
+@pytest.mark.benchmark(group="dense forward", max_time=0.3)
+def test_dense(benchmark, kernels, layers):
+    w = layers.task.w3
+    assert run(benchmark, kernels, "dense", layers, layers.x3, w).shape == layers.dy3.shape
+    rate(benchmark, 2 * layers.x3.size * w.shape[1])
 
 
-@pytest.mark.benchmark(group="dense backward")
-def test_dense_backward(benchmark, rng, kernels):
-    x, w, dy = normal(rng, 100, 330), normal(rng, 330, 18), normal(rng, 100, 18)
-    benchmark(kernels.dense_backward, dy, x, w, **threads(kernels))
+@pytest.mark.benchmark(group="dense backward", max_time=0.3)
+def test_dense_backward(benchmark, kernels, layers):
+    w = layers.task.w3
+    run(benchmark, kernels, "dense_backward", layers, layers.dy3, layers.x3, w)
+    rate(benchmark, 4 * layers.x3.size * w.shape[1])
 
 
-@pytest.mark.benchmark(group="relu forward")
-def test_relu(benchmark, rng, kernels):
-    benchmark(kernels.relu, normal(rng, 100, 450), **threads(kernels))
+@pytest.mark.benchmark(group="relu forward", max_time=0.3)
+def test_relu(benchmark, kernels, layers):
+    run(benchmark, kernels, "relu", layers, layers.dy1)
 
 
-@pytest.mark.benchmark(group="relu backward")
-def test_relu_backward(benchmark, rng, kernels):
-    x, dy = normal(rng, 100, 450), normal(rng, 100, 450)
-    benchmark(kernels.relu_backward, dy, np.maximum(x, 0), **threads(kernels))
+@pytest.mark.benchmark(group="relu backward", max_time=0.3)
+def test_relu_backward(benchmark, kernels, layers):
+    run(benchmark, kernels, "relu_backward", layers, layers.dy1, layers.x2)
 
 
-@pytest.mark.benchmark(group="softmax")
-def test_softmax(benchmark, rng, kernels):
-    benchmark(kernels.softmax, normal(rng, 100, 18), **threads(kernels))
+@pytest.mark.benchmark(group="softmax", max_time=0.3)
+def test_softmax(benchmark, kernels, layers):
+    run(benchmark, kernels, "softmax", layers, layers.dy3)
 
 
-@pytest.mark.benchmark(group="softmax_cross_entropy")
-def test_softmax_cross_entropy(benchmark, rng, kernels):
-    benchmark(kernels.softmax_cross_entropy, normal(rng, 100, 18), rng.integers(0, 18, 100), **threads(kernels))
+@pytest.mark.benchmark(group="softmax_cross_entropy", max_time=0.3)
+def test_softmax_cross_entropy(benchmark, rng, kernels, layers):
+    labels = rng.integers(0, layers.dy3.shape[1], len(layers.dy3))
+    run(benchmark, kernels, "softmax_cross_entropy", layers, layers.dy3, labels)
 
 
-@pytest.mark.benchmark(group="sgd")
+@pytest.mark.benchmark(group="sgd", max_time=0.3)
 def test_sgd(benchmark, rng, kernels):
-    p, g, v = (normal(rng, 14_640) for _ in range(3))
+    """As many parameters as the network with 30/30 filters has."""
+    p, g, v = (rng.normal(size=14_640).astype(np.float32) for _ in range(3))
     benchmark(kernels.sgd, p, g, v, 0.001, 0.9)
 
 
-@pytest.mark.benchmark(group="encode")
+@pytest.mark.benchmark(group="multiply-add peak", max_time=0.3)
+@pytest.mark.parametrize("level", cpu.supported())
+def test_peak(benchmark, level):
+    """What the rates are to be held against."""
+    from fastconv.bench import peak
+
+    benchmark.extra_info["GFLOP/s"] = round(benchmark(peak.multiply_add, level, 0.01), 1)
+
+
+@pytest.mark.benchmark(group="encode", max_time=0.3)
 def test_encode(benchmark, names):
     """Python strings to codes; divide the characters by the time: 5 million a second at least."""
-    from fastconv import Alphabet
-
     alphabet = Alphabet.from_strings(names[0])
     benchmark.extra_info["characters"] = sum(map(len, names[0]))
-    assert benchmark(alphabet.encode, names[0], 19).shape == (len(names[0]), 19)
+    assert benchmark(alphabet.encode, names[0], LENGTH).shape == (len(names[0]), LENGTH)
 
 
-@pytest.mark.benchmark(group="encode")
+@pytest.mark.benchmark(group="encode", max_time=0.3)
 def test_encode_twin(benchmark, names):
-    from fastconv import Alphabet
-
-    benchmark(twin.encode, names[0], Alphabet.from_strings(names[0]).symbols, 19)
+    benchmark(twin.encode, names[0], Alphabet.from_strings(names[0]).symbols, LENGTH)

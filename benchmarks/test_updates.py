@@ -1,56 +1,60 @@
-"""Whole updates of the surname ConvNet: 100 of them as in ``fastconv bench``, and what surrounds them."""
+"""Whole updates of the surname ConvNet: against the peers, by batch, threads, instruction set and filters.
+
+All run in one process and the peers on one thread; for figures at several numbers of threads, with the runs in turn,
+see ``fastconv bench``.
+"""
 
 import numpy as np
 import pytest
 
-import fastconv as fc
-from fastconv.bench import contestants, peers, timing
-from fastconv.engine import cpu, load
+from fastconv.bench import contestants, peers, roofline, timing
+from fastconv.engine import cpu
 
-UPDATES = 100
+pytestmark = pytest.mark.filterwarnings("ignore:`torch[.]jit:DeprecationWarning")
+FILTERS = (16, 32, 64, 128)
+SIZES = {"batch 19": "small", "batch 100": "updates", "batch 521": "batch521"}
 
 
-def contest(benchmark, name, threads, codes, labels, batch_size=100, filters=(30, 30), widths=(5, 5)):
-    task = timing.make_task(codes, labels, filters, widths)
-    batches = np.random.default_rng(1).integers(0, len(codes), (UPDATES, batch_size))
+def contest(benchmark, name, threads, names, size, updates=100, rounds=5):
+    """Time updates of a contestant; return the median in seconds, or None where nothing is timed."""
+    task = timing.make_task(*names[1:], size.filters, size.widths)
+    batches = np.random.default_rng(1).integers(0, len(names[1]), (updates, size.batch_size))
     try:
         contestant = contestants.build(name, task, threads)
+        contestant.warm_up(batches)
     except peers.PeerUnavailable as error:
         pytest.skip(str(error))
-    contestant.warm_up(batches)
-    losses = benchmark.pedantic(contestant.run, (batches,), setup=contestant.restart, rounds=7)
-    assert len(losses) == UPDATES and np.isfinite(losses).all()
+    losses = benchmark.pedantic(contestant.run, (batches,), setup=contestant.restart, rounds=rounds)
+    assert len(losses) == updates and np.isfinite(losses).all()
+    return benchmark.stats.stats.median if benchmark.stats else None
 
 
-@pytest.mark.benchmark(group="100 updates, batch 100, 1 thread")
 @pytest.mark.parametrize("name", ["vectorised NumPy", "fastconv", *contestants.FRAMEWORKS])
-def test_100_updates(benchmark, names, name):
-    """One process: for figures at several numbers of threads see ``fastconv bench``."""
-    contest(benchmark, name, 1, *names[1:])
+@pytest.mark.parametrize("size", SIZES)
+def test_100_updates(benchmark, names, size, name):
+    benchmark.group = f"100 updates, {size}, 1 thread"
+    contest(benchmark, name, 1, names, timing.CONTESTS[SIZES[size]])
 
 
-@pytest.mark.benchmark(group="100 updates by batch size")
-@pytest.mark.parametrize("batch_size", [19, 100, 521])
-def test_batch_size(benchmark, names, batch_size):
-    contest(benchmark, "fastconv", 1, *names[1:], batch_size=batch_size)
-
-
-@pytest.mark.benchmark(group="100 updates by threads")
 @pytest.mark.parametrize("threads", [1, 2])
-def test_threads(benchmark, names, threads):
-    contest(benchmark, "fastconv", threads, *names[1:])
+@pytest.mark.parametrize("size", ["batch 100", "batch 521"])
+def test_threads(benchmark, names, size, threads):
+    benchmark.group = f"100 updates by threads, {size}"
+    contest(benchmark, "fastconv", threads, names, timing.CONTESTS[SIZES[size]], rounds=15)
 
 
 @pytest.mark.benchmark(group="100 updates by instruction set")
 @pytest.mark.parametrize("level", cpu.supported())
-def test_level(benchmark, monkeypatch, names, level):
-    monkeypatch.setattr("fastconv.engine.Program", load(level).Program)
-    contest(benchmark, "fastconv", 1, *names[1:])
+def test_level(benchmark, names, level):
+    with roofline.at_level(level):
+        contest(benchmark, "fastconv", 1, names, timing.CONTESTS["updates"])
 
 
-@pytest.mark.benchmark(group="prediction")
-@pytest.mark.parametrize("n", [1, 1000, 20_000])
-def test_predict_proba(benchmark, names, n):
-    net = fc.models.surname_convnet(28, 19, 18, (30, 30), (5, 5))
-    codes = np.resize(names[1], (n, 19))
-    assert benchmark(net.predict_proba, codes, threads=1).shape == (n, 18)
+@pytest.mark.benchmark(group="20 updates by filters, the same number in both layers")
+@pytest.mark.parametrize("filters", FILTERS)
+def test_growth_with_filters(benchmark, names, filters):
+    """The time of an update divided by filters x filters: flat where the second convolution is what counts."""
+    size = timing.CONTESTS["updates"]._replace(filters=(filters, filters))
+    seconds = contest(benchmark, "fastconv", 1, names, size, updates=20)
+    if seconds:
+        benchmark.extra_info["ns an update / filters^2"] = round(1e9 * seconds / 20 / filters**2, 1)

@@ -1,50 +1,309 @@
-"""Rewrite the README's timing table from a real run: ``python benchmarks/update_readme.py [--data FOLDER]``."""
+"""Rewrite the README's tables and pictures from a real run of all tasks: ``python benchmarks/update_readme.py``.
+
+The section between the README's two markers is replaced and nothing else; the pictures go into the folder ``docs``
+beside it. Figures come from the run alone, goals that were not reached included. With ``--results`` they come from the
+file that ``fastconv bench --task all --json FILE`` wrote.
+"""
 
 import argparse
+import json
 import pathlib
 import sys
 
-from fastconv.bench import timing
-from fastconv.datasets import load_surnames
-from fastconv.text import Alphabet
+from fastconv.bench import TASKS, suite, timing
+from fastconv.files import write_atomically
+from fastconv.reproduce.report import png
 
 README = pathlib.Path(__file__).resolve().parent.parent / "README.md"
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+DPI = 110
+"""Pixels an inch of the pictures, so that each stays below 100 kB."""
+PICTURES = {
+    "updates": "Bars: seconds for the updates, every implementation",
+    "prediction": "Bars: names a second, every implementation",
+    "roofline": "The effective rate of each kernel over its arithmetic intensity, and the machine's roofs",
+}
+"""What is drawn, and the text for those who do not see it."""
 
 
-def section(result):
-    """Return the section's Markdown."""
-    machine = result["machine"]
-    lines = [
-        f"{machine['processor']}, {machine['cores']} cores, {machine['instruction set']}, Python {machine['Python']}, "
-        f"NumPy {machine['NumPy']}; {result['settings']['names']:,} names; losses agree to "
-        f"{result['loss_difference']:.0e}.",
-        "",
-        "| implementation | threads | 100 updates | times naive | times best peer |",
-        "| --- | --- | --- | --- | --- |",
+def markdown(head, rows):
+    """Return the lines of a table."""
+    return ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
+
+
+def section(results):
+    """Return the section's Markdown.
+
+    Parameters
+    ----------
+    results : dict
+        By task what :func:`fastconv.bench.suite.run` returns.
+    """
+    return "\n".join(
+        [
+            *machine(results),
+            "",
+            *updates(results["updates"]),
+            "",
+            picture("updates"),
+            "",
+            *contests(results),
+            "",
+            *prediction(results["prediction"]),
+            "",
+            picture("prediction"),
+            "",
+            *goals(results),
+            "",
+            picture("roofline"),
+            *left_out(results),
+        ]
+    )
+
+
+def picture(task):
+    """Return the reference to a task's picture."""
+    return f"![{PICTURES[task]}](docs/{task}.png)"
+
+
+def machine(results):
+    """Return the machine's facts as lines."""
+    facts = results["updates"]["machine"]
+    peaks = [gflops for task in timing.CONTESTS for gflops in results[task]["peak"]["rounds"]]
+    versions = [f"{name} {facts[name]}" for name in ("Python", *timing.LIBRARIES) if name in facts]
+    return [
+        f"{facts['processor']}, {facts['cores']} cores, {facts['instruction set']}; {', '.join(versions)}; "
+        f"{results['updates']['settings']['names']:,} names. Multiply-add peak of one core, measured between the "
+        f"rounds: {min(peaks):.0f} to {max(peaks):.0f} GFLOP/s.",
     ]
-    for row in result["rows"]:
-        scaled = f" (from {row['scaled_from']} updates)" if row["scaled_from"] else ""
-        bold = "**" if row["name"] == "fastconv" else ""
-        lines.append(
-            f"| {bold}{row['name']}{bold} | {row['threads']} | {row['seconds'] * 1e3:,.1f} ms{scaled} | "
-            f"{row['ratio_to_naive']:,.0f} | {row['ratio_to_best_peer']:.2f} |"
-        )
-    lines += [f"\n{name}: not timed: {reason}" for name, reason in result["missing"].items()]
-    return "\n".join(lines)
 
 
-def main():
-    """Time, and rewrite."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--data", help="folder of the course's files (default: the bundled names)")
-    data = load_surnames(arguments.parse_args().data)
-    codes = Alphabet.from_strings(data.data).encode(data.data, 19)
-    result = timing.run(codes=codes, labels=data.target, echo=lambda line: print(line, file=sys.stderr))
-    text = README.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n{section(result)}\n{END}{after}", encoding="utf-8")
+def described(settings):
+    """Return what was trained as text."""
+    filters, widths = ("/".join(map(str, settings[name])) for name in ("filters", "widths"))
+    return f"{settings['updates']:,} updates of batch {settings['batch_size']}, {filters} filters of width {widths}"
+
+
+def milliseconds(row):
+    """Return a row's time as text."""
+    return f"{row['seconds'] * 1e3:,.1f} ms"
+
+
+def updates(result):
+    """Return the table of all implementations as lines."""
+    lines = markdown(
+        [
+            "implementation",
+            "threads",
+            f"{result['settings']['updates']:,} updates",
+            "GFLOP/s",
+            "% of peak",
+            "x naive",
+            "x best peer",
+            "at equal threads",
+        ],
+        [
+            [
+                emphasised(row["name"]),
+                str(row["threads"]),
+                milliseconds(row) + (f" (from {row['scaled_from']} updates)" if row["scaled_from"] else ""),
+                f"{row['gflops']:,.3g}",
+                f"{row['percent_of_peak']:,.3g}",
+                f"{row['ratio_to_naive']:,.0f}",
+                f"{row['ratio_to_best_peer']:.2f}",
+                f"{row['ratio_to_equal_threads']:.2f}",
+            ]
+            for row in result["rows"]
+        ],
+    )
+    return [
+        *lines,
+        "",
+        "Best peer: the fastest other implementation at that number of threads or fewer, then at equal threads. "
+        f"GFLOP/s: the effective rate, of {result['settings']['operations_per_update'] / 1e6:.1f} MFLOP an update for "
+        "everybody, as if nothing were skipped and layer 1 gathered; % of peak: of one core's multiply-adds. Losses "
+        f"agree to {result['loss_difference']:.0e}.",
+    ]
+
+
+def emphasised(name):
+    """Return a name as Markdown, this library's in bold."""
+    return f"**{name}**" if name == "fastconv" else name
+
+
+def contests(results):
+    """Return the table of all sizes of network and batch as lines: this library and the best peer."""
+    rows, fewer = [], set()
+    for task in timing.CONTESTS:
+        table = results[task]["rows"]
+        for row in own(table):
+            best = best_peer(table, row["threads"])
+            if best["scaled_from"]:
+                fewer.add(f"{best['scaled_from']:,}")
+            rows.append(
+                [
+                    described(results[task]["settings"]),
+                    str(row["threads"]),
+                    milliseconds(row),
+                    f"{milliseconds(best)}{' *' if best['scaled_from'] else ''} ({best['name']})",
+                    f"{row['ratio_to_equal_threads']:.2f}",
+                    f"{row['ratio_to_best_peer']:.2f}",
+                    f"{row['percent_of_peak']:.0f}",
+                    f"{row['speedup']:.2f}" if row["speedup"] else "",
+                    f"{results[task]['loss_difference']:.0e}",
+                ]
+            )
+    head = [
+        "task", "threads", "fastconv", "best peer at equal threads", "ratio", "ratio at that many threads or fewer",
+        "% of peak", "x 1 thread", "losses agree to",
+    ]  # fmt: skip
+    lines = markdown(head, rows)
+    return [*lines, "", f"\\* timed on {', '.join(sorted(fewer))} updates and scaled."] if fewer else lines
+
+
+def own(table):
+    """Return this library's rows of a table."""
+    return [row for row in table if row["name"] == "fastconv"]
+
+
+def best_peer(table, threads):
+    """Return the fastest row of the others with a number of threads."""
+    others = [row for row in table if row["name"] != "fastconv" and row["threads"] == threads]
+    return min(others, key=lambda row: row["seconds"])
+
+
+def prediction(result):
+    """Return the tables of the predictions as lines."""
+    settings = result["settings"]
+    codes = markdown(
+        ["prediction from codes", "threads", "names at a time", "names/s", "x 1 thread"],
+        [
+            [
+                emphasised(row["name"]),
+                str(row["threads"]),
+                f"{row['batch_size']:,}",
+                f"{row['names_per_second']:,.0f}",
+                f"{row['speedup']:.2f}" if row["speedup"] else "",
+            ]
+            for row in result["rows"]
+        ],
+    )
+    latency = markdown(
+        ["one name a call", "median", "99th percentile"],
+        [
+            [emphasised(row["name"]), f"{row['median'] * 1e6:.1f} us", f"{row['percentile_99'] * 1e6:.1f} us"]
+            for row in result["latency"]
+        ],
+    )
+    many = markdown(
+        ["fastconv", "threads", "names/s", "memory beyond codes and output"],
+        [
+            *(
+                ["Python strings, encoding included", str(row["threads"]), f"{row['names_per_second']:,.0f}", ""]
+                for row in result["strings"]
+            ),
+            *(
+                [
+                    f"{row['names']:,} names of a memory-mapped file",
+                    str(row["threads"]),
+                    f"{row['names_per_second']:,.0f}",
+                    "unknown" if row["memory"] is None else f"{row['memory'] / 1e6:.1f} MB",
+                ]
+                for row in result["scale"]
+            ),
+        ],
+    )
+    difference = max(row["difference"] for row in result["rows"])
+    return [
+        f"Predictions of {settings['names']:,} names by the network with {settings['filters'][0]}/"
+        f"{settings['filters'][1]} filters, every implementation at the batch size that is fastest for it; "
+        f"probabilities are within {difference:.0e} of a float64 network's:",
+        "",
+        *codes,
+        "",
+        f"{settings['calls']:,} calls with one name each, on one thread:",
+        "",
+        *latency,
+        "",
+        "This library from strings and at scale; memory is that of the process beyond what it had before:",
+        "",
+        *many,
+    ]
+
+
+def goals(results):
+    """Return the table of what the project wants to reach, and what this run reached, as lines."""
+    one, two = ({row["threads"]: row for row in own(results["updates"]["rows"])}[threads] for threads in (1, 2))
+    batch521 = {row["threads"]: row for row in own(results["batch521"]["rows"])}
+    large = {row["threads"]: row for row in own(results["large"]["rows"])}
+    small = results["small"]["rows"]
+    small_ratio = min(best_peer(small, threads)["seconds"] for threads in (1, 2)) / min(
+        row["seconds"] for row in own(small)
+    )
+    predicted = {row["threads"]: row for row in own(results["prediction"]["rows"])}
+    (call,) = own(results["prediction"]["latency"])
+    strings = {row["threads"]: row["names_per_second"] for row in results["prediction"]["strings"]}
+    few, many = (row for row in results["prediction"]["scale"] if row["threads"] == 1)
+    lost = 1 - many["names_per_second"] / few["names_per_second"]
+    memory = None if many["memory"] is None else many["memory"] / 1e6
+    settings = {task: described(results[task]["settings"]) for task in timing.CONTESTS}
+    entries = [  # what, the least that is wanted (or, where it is negative, the most), what was found, its format
+        (f"{settings['updates']}, 1 thread, x best peer", 7, one["ratio_to_equal_threads"], ".1f"),
+        (f"{settings['updates']}, 2 threads, x best peer at 2 threads", 11, two["ratio_to_equal_threads"], ".1f"),
+        (f"{settings['small']}, x best peer", 8, small_ratio, ".1f"),
+        (f"{settings['large']}, 1 thread, x best peer", 2, large[1]["ratio_to_equal_threads"], ".2f"),
+        (f"{settings['large']}, 2 threads, x best peer at 2 threads", 2, large[2]["ratio_to_equal_threads"], ".2f"),
+        ("effective rate of the first, 1 thread, % of the peak of one core", 120, one["percent_of_peak"], ".0f"),
+        (f"{settings['updates']}, second thread, x 1 thread", 1.7, two["speedup"], ".2f"),
+        (f"{settings['batch521']}, second thread, x 1 thread", 1.85, batch521[2]["speedup"], ".2f"),
+        ("prediction, 1 thread, million names/s", 2.5, predicted[1]["names_per_second"] / 1e6, ".2f"),
+        ("prediction, 1 thread, x PyTorch's best", 10, predicted[1]["ratio_to_pytorch"], ".1f"),
+        ("prediction from strings, 2 threads, million names/s", 1, strings[2] / 1e6, ".2f"),
+        ("one name, median, us", -15, call["median"] * 1e6, ".1f"),
+        ("one name, 99th percentile, us", -50, call["percentile_99"] * 1e6, ".1f"),
+        (f"{many['names']:,} names, % slower than {few['names']:,}", -20, 100 * lost, ".0f"),
+        (f"{many['names']:,} names, MB beyond codes and output", -100, memory, ".1f"),
+    ]
+    rows = []
+    for what, goal, found, form in entries:
+        wanted = f"{'at least' if goal > 0 else 'at most'} {abs(goal):g}"
+        if found is None:
+            rows.append([what, wanted, "not measured", ""])
+        else:
+            reached = found >= goal if goal > 0 else found <= -goal
+            rows.append([what, wanted, format(found, form), "yes" if reached else "not yet"])
+    return markdown(["goal", "wanted", "this run", "reached"], rows)
+
+
+def left_out(results):
+    """Return lines on what was not timed, and why."""
+    reasons = {name: reason for result in results.values() for name, reason in result.get("missing", {}).items()}
+    return [f"\n{name}: not timed: {reason}" for name, reason in reasons.items()]
+
+
+def main(arguments=None):
+    """Run the tasks, or read a run, and rewrite."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", metavar="FOLDER", help="the course's files (default: the bundled names)")
+    parser.add_argument("--results", metavar="FILE", help="what a run of all tasks wrote, instead of a run")
+    parser.add_argument("--readme", metavar="FILE", type=pathlib.Path, default=README, help="what is rewritten")
+    parser.add_argument("--quick", action="store_true", help="one short run of each, to try it on a copy")
+    options = parser.parse_args(arguments)
+    text = options.readme.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        parser.error(f"{options.readme}: holds no section between {BEGIN} and {END}")
+    if options.results:
+        results = json.loads(pathlib.Path(options.results).read_text(encoding="utf-8"))
+    else:
+        settings = {"quick": options.quick, "echo": lambda line: print(line, file=sys.stderr)}
+        results = {task: suite.run(task, options.data, **settings) for task in TASKS}
+    folder = options.readme.parent / "docs"
+    folder.mkdir(exist_ok=True)
+    for task in PICTURES:
+        write_atomically(folder / f"{task}.png", png(suite.chart(results[task]), DPI))
+    write_atomically(options.readme, f"{before}{BEGIN}\n{section(results)}\n{END}{after}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from fastconv.files import write_atomically
 EXAMPLES = """examples:
   fastconv reproduce surnames                        the surname ConvNet on the bundled names
   fastconv reproduce surnames --data FOLDER          the same on the course's files
-  fastconv bench --threads 1,2 --json bench.json     the 100-update timing
+  fastconv bench --chart bench.png --json bench.json the 100-update timing
+  fastconv bench --task prediction                   names a second
   fastconv train names.tsv --model names.safetensors
   echo Nakamura | fastconv predict --model names.safetensors
 """
@@ -49,6 +50,7 @@ def parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     from fastconv import __version__
+    from fastconv.bench import TASKS
 
     top.add_argument("--version", action="version", version=f"fastconv {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -63,15 +65,22 @@ def parser():
     p.add_argument("--seed", type=_count, default=0, help="seed of the random numbers (default: 0)")
     _threads(p)
 
-    p = _command(commands, "bench", bench, "time 100 updates of the surname ConvNet for every implementation at hand")
-    p.add_argument("--updates", type=_positive, default=100, help="updates of a run (default: 100)")
-    p.add_argument("--batch-size", type=_positive, default=100, help="names of a batch (default: 100)")
+    p = _command(commands, "bench", bench, "time every implementation at hand on the surname ConvNet")
+    p.epilog = "tasks:\n" + "\n".join(f"  {name:<12}{text}" for name, text in TASKS.items())
+    p.formatter_class = argparse.RawDescriptionHelpFormatter
+    p.add_argument("--task", choices=[*TASKS, "all"], default="updates", help="what is timed (default: updates)")
     p.add_argument("--threads", type=_list, default=[1, 2], help="numbers of threads, as in 1,2 (the default)")
-    p.add_argument("--filters", type=_pair, default=(30, 30), help="filters of the two convolutions (default: 30,30)")
-    p.add_argument("--widths", type=_pair, default=(5, 5), help="their widths (default: 5,5)")
-    p.add_argument("--repeats", type=_positive, default=7, help="runs of each, the median counts (default: 7)")
+    p.add_argument("--repeats", type=_positive, help="runs of each, the median counts (default: the task's)")
+    p.add_argument("--filters", type=_pair, help="filters of the two convolutions (default: the task's)")
+    p.add_argument("--widths", type=_pair, help="their widths (default: the task's)")
+    p.add_argument("--updates", type=_positive, help="updates of a run, where the task trains (default: the task's)")
+    p.add_argument("--batch-size", type=_positive, help="names of a batch, where it trains (default: the task's)")
+    p.add_argument("--many", type=_positive, help="names of the largest prediction (default: 20,000,000)")
     p.add_argument("--data", metavar="FOLDER", help="the course's files (default: the bundled names)")
     p.add_argument("--json", metavar="FILE", help="write the results to a file")
+    p.add_argument(
+        "--chart", metavar="FILE", help="draw the results into a PNG file; with --task all one for each task"
+    )
     p.add_argument("--quick", action="store_true", help="one run each, to try it")
 
     p = _command(commands, "train", train, "train the surname ConvNet on a file of strings and labels")
@@ -158,32 +167,38 @@ def reproduce(options):
 
 
 def bench(options):
-    """Time 100 updates."""
-    from fastconv.bench import timing
-    from fastconv.datasets import load_surnames
-    from fastconv.text import Alphabet
+    """Run tasks of the benchmark suite: tables on standard output, charts and JSON into files."""
+    from fastconv.bench import TASKS, suite, timing
 
-    data = load_surnames(options.data)
-    if options.json and not os.path.isdir(os.path.dirname(os.path.abspath(options.json))):
-        raise DataError(f"--json: the folder of {options.json} does not exist")
-    result = timing.run(
-        options.updates,
-        options.batch_size,
-        options.threads,
-        Alphabet.from_strings(data.data).encode(data.data),
-        data.target,
-        options.filters,
-        options.widths,
-        options.repeats,
-        options.quick,
-        echo=_tell,
-    )
-    for name, value in result["machine"].items():
-        print(f"{name:<20}{value}")
-    print()
-    print("\n".join(timing.table(result)))
-    if options.json:
-        write_atomically(options.json, json.dumps(result, indent=2))
+    for option, path in (("--json", options.json), ("--chart", options.chart)):
+        if path and not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+            raise DataError(f"{option}: the folder of {path} does not exist")
+    if options.chart:
+        from fastconv import plots  # noqa: F401  says what to install before anything is timed
+        from fastconv.reproduce.report import png
+    tasks = list(TASKS) if options.task == "all" else [options.task]
+    results = {}
+    for task in tasks:
+        names = ["repeats", "filters", "widths"]
+        names += ["updates", "batch_size"] * (task in timing.CONTESTS) + ["many"] * (task == "prediction")
+        settings = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+        _tell(f"{task}: {TASKS[task]}")
+        try:
+            result = results[task] = suite.run(task, options.data, options.threads, options.quick, _tell, **settings)
+        except timing.WorkerError as error:
+            _tell(f"fastconv: error: {error}")
+            return 2
+        if task == tasks[0]:
+            print("\n".join(f"{name:<20}{value}" for name, value in result["machine"].items()))
+        print("\n" + "\n".join(suite.table(result)))
+        if options.json:  # after each task, so that an interruption loses one at most
+            write_atomically(options.json, json.dumps(results if len(tasks) > 1 else result, indent=2))
+        if options.chart:
+            stem, suffix = os.path.splitext(options.chart)
+            path = f"{stem}-{task}{suffix}" if len(tasks) > 1 else options.chart
+            write_atomically(path, png(suite.chart(result)))
+            _tell(f"written: {path}")
+    return 0
 
 
 def _lines(name):

@@ -172,22 +172,51 @@ def timing_bars(rows, updates=100):
     'log'
     """
     rows = sorted(rows, key=lambda row: row["seconds"])
-    figure = Figure(figsize=(WIDTH, 1.3 + 0.36 * len(rows)), layout="constrained")
+    words = [_seconds(row["seconds"]) + (" (scaled)" if row["scaled_from"] else "") for row in rows]
+    seconds = [row["seconds"] for row in rows]
+    return _bars(rows, seconds, words, f"seconds for {updates:,} updates (logarithmic)")
+
+
+def prediction_bars(rows):
+    """Return a figure of the names a second that several implementations predict, on a logarithmic axis.
+
+    Parameters
+    ----------
+    rows : list of dict
+        With ``name``, ``threads`` and ``names_per_second``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from fastconv import plots
+    >>> rows = [{"name": "fastconv", "threads": 1, "names_per_second": 2e6}]
+    >>> plots.prediction_bars(rows).axes[0].get_xscale()
+    'log'
+    """
+    rows = sorted(rows, key=lambda row: -row["names_per_second"])
+    rates = [row["names_per_second"] for row in rows]
+    return _bars(rows, rates, [f"{rate:,.0f}" for rate in rates], "names a second (logarithmic)")
+
+
+def _bars(rows, values, words, label):
+    """Horizontal bars with words at their ends, one for each implementation and number of threads."""
+    figure = Figure(figsize=(WIDTH, 1.0 + 0.27 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     names = [f"{row['name']}, {row['threads']} thread{'s' * (row['threads'] > 1)}" for row in rows]
-    seconds = np.array([row["seconds"] for row in rows])
-    low, high = seconds.min() / 3, seconds.max()
-    axes.barh(names, seconds, color=[BLUE if row["name"] == "fastconv" else GREY for row in rows])
-    for place, row in enumerate(rows):
-        words = f" {_seconds(row['seconds'])}" + (" (scaled)" if row["scaled_from"] else "")
-        if row["seconds"] > (low * high) ** 0.5:  # a long bar holds its label
-            axes.text(row["seconds"], place, words + " ", va="center", ha="right", color="white", fontsize=9)
+    low, high = min(values) / 3, max(values)
+    axes.barh(names, values, color=[BLUE if row["name"] == "fastconv" else GREY for row in rows])
+    for place, (value, text) in enumerate(zip(values, words, strict=True)):
+        if value > (low * high) ** 0.5:  # a long bar holds its label
+            axes.text(value, place, f" {text} ", va="center", ha="right", color="white", fontsize=9)
         else:
-            axes.text(row["seconds"], place, words, va="center", fontsize=9)
+            axes.text(value, place, f" {text}", va="center", fontsize=9)
     axes.set_xscale("log")
     axes.set_xlim(low, high * 1.5)
-    axes.invert_yaxis()
-    axes.set_xlabel(f"seconds for {updates:,} updates (logarithmic)")
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlabel(label)
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
     return figure
@@ -195,6 +224,74 @@ def timing_bars(rows, updates=100):
 
 def _seconds(value):
     return f"{value:,.1f} s" if value >= 1 else f"{1000 * value:,.3g} ms"
+
+
+def roofline(result):
+    """Return a figure of the rate of each kernel over its arithmetic intensity, with the roofs of the machine.
+
+    Parameters
+    ----------
+    result : dict
+        Of :func:`fastconv.bench.roofline.run`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    References
+    ----------
+    Williams, Waterman and Patterson, "Roofline: an insightful visual performance model for multicore architectures",
+    2009.
+
+    Examples
+    --------
+    >>> from fastconv import plots
+    >>> row = {"kernel": "conv1d", "level": "avx2", "intensity": 30.0, "gflops": 90.0}
+    >>> result = {"rows": [row], "peaks": {"avx2": 120.0}, "bandwidths": {"memory": 20.0}}
+    >>> plots.roofline(result).axes[0].get_xlabel()
+    'arithmetic intensity (FLOP/byte)'
+    """
+    rows, peaks, bandwidths = result["rows"], result["peaks"], result["bandwidths"]
+    kernels = list(dict.fromkeys(row["kernel"].removesuffix(" backward") for row in rows))
+    colours = dict(zip(peaks, COLOURS, strict=False))
+    markers = dict(zip(kernels, "osD*^vPX", strict=False))
+    figure = Figure(figsize=(WIDTH, 5.6), layout="constrained")
+    axes = figure.add_subplot()
+    left, right = 0.5 * min(row["intensity"] for row in rows), 2 * max(row["intensity"] for row in rows)
+    top, slope = max(peaks.values()), max(bandwidths.values())
+    for (level, peak), colour in zip(peaks.items(), colours.values(), strict=True):
+        axes.plot([peak / slope, right], [peak, peak], color=colour, linewidth=1.2, zorder=1)
+        axes.annotate(
+            f"{level}: {peak:.0f} GFLOP/s", (top / slope, peak), xytext=(4, 3), textcoords="offset points",
+            fontsize=9, color=colour,
+        )  # fmt: skip
+    for (name, rate), style in zip(bandwidths.items(), ("--", ":"), strict=False):
+        axes.plot([left, top / rate], [left * rate, top], color=GREY, linewidth=1.2, linestyle=style, zorder=1)
+        axes.plot([], [], color=GREY, linewidth=1.2, linestyle=style, label=f"{name}: {rate:.0f} GB/s")
+    for row in rows:
+        kernel, colour = row["kernel"].removesuffix(" backward"), colours[row["level"]]
+        face = "white" if row["kernel"].endswith(" backward") else colour
+        axes.scatter(
+            row["intensity"], row["gflops"], s=110 if markers[kernel] == "*" else 45, marker=markers[kernel],
+            facecolors=face, edgecolors=colour, linewidths=1.4, zorder=3,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(left, right)
+    axes.set_ylim(0.5 * min(row["gflops"] for row in rows), 1.8 * max(top, *(row["gflops"] for row in rows)))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("arithmetic intensity (FLOP/byte)")
+    axes.set_ylabel("effective rate of one core (GFLOP/s)")
+    axes.grid(alpha=0.3)
+    shapes = [Line2D([], [], linestyle="", marker=markers[name], color=GREY, label=name) for name in kernels]
+    shapes += [
+        Line2D([], [], linestyle="", marker="o", color=GREY, label="filled: forward"),
+        Line2D([], [], linestyle="", marker="o", color=GREY, markerfacecolor="white", label="open: backward"),
+    ]
+    lines, _ = axes.get_legend_handles_labels()
+    figure.legend(handles=[*shapes, *lines], loc="outside upper center", ncols=3, fontsize=9, frameon=False)
+    return figure
 
 
 def gradient_errors(batches, here, original=None, goal=None):

@@ -188,3 +188,20 @@ def test_the_environment_of_a_subprocess_sets_every_thread_count():
     assert set(environment.values()) == {"2"} and "PJRT_NPROC" in environment
     with pytest.raises(ValueError, match="got 0"):
         peers.subprocess_environment(0)
+
+
+@each_peer
+@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-10), (np.float32, 1e-5)])
+def test_predictions_equal_the_forward_pass_in_batches_of_any_size(peer, dtype, tolerance):
+    codes, labels, weights, sample_weight, _ = problem(dtype, False)
+    w1, w2, w3 = (w.astype(np.float64) for w in weights)
+    one_hot = (codes[:, :, None] == np.arange(V)).astype(np.float64)
+    hidden = np.maximum(convolve(np.maximum(convolve(one_hot, w1), 0), w2), 0)
+    logits = hidden.reshape(N, -1) @ w3
+    expected = np.exp(logits - logits.max(1, keepdims=True))
+    expected /= expected.sum(1, keepdims=True)
+    made = make(peer, codes[:7], labels[:7], weights, sample_weight)  # its data set is not what is predicted
+    for batch_size in (None, 25, 1000):
+        found = made.predict_proba(codes, batch_size)
+        assert isinstance(found, np.ndarray) and found.dtype == dtype
+        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
+from fastconv.bench import TASKS, suite, timing
 from fastconv.cli import main
 
 NAMES = {"Japanese": "Tanaka Suzuki Yamada Nakamura Kobayashi Watanabe Ishikawa Mori", "Polish": "Nowak Kowalski "
@@ -94,7 +95,7 @@ def test_settings_that_do_not_fit(names, capsys):
 
 @pytest.mark.parametrize(
     "arguments", [["train"], ["bench", "--updates", "0"], ["bench", "--threads", "1,x"], ["nothing"], [],
-                  ["bench", "--filters", "3"]]
+                  ["bench", "--filters", "3"], ["bench", "--task", "nothing"]]
 )  # fmt: skip
 def test_wrong_use_ends_with_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
@@ -140,6 +141,78 @@ def test_bench_prints_the_table_and_writes_json(tmp_path, capsys):
     assert rows["fastconv"]["ratio_to_naive"] == pytest.approx(
         rows["naive kron"]["seconds"] / rows["fastconv"]["seconds"]
     )
+
+
+def test_bench_draws_the_chart(tmp_path, capsys):
+    path = tmp_path / "bench.png"
+    assert main(["bench", "--task", "roofline", "--quick", "--repeats", "1", "--chart", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert "whole update" in out and f"written: {path}" in err
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_bench_runs_all_tasks_with_the_settings_that_each_takes(tmp_path, capsys, monkeypatch):
+    calls = {}
+
+    def run(task, data, threads, quick, echo, **settings):
+        calls[task] = settings
+        return {"task": task, "machine": {"cores": 2}, "rows": []}
+
+    monkeypatch.setattr(suite, "run", run)
+    monkeypatch.setattr(suite, "table", lambda result: [f"table of {result['task']}"])
+    arguments = [
+        "--task",
+        "all",
+        "--updates",
+        "5",
+        "--repeats",
+        "2",
+        "--many",
+        "9",
+        "--json",
+        str(tmp_path / "all.json"),
+    ]
+    assert main(["bench", *arguments]) == 0
+    out = capsys.readouterr().out
+    assert list(calls) == list(TASKS) and all(f"table of {task}" in out for task in TASKS)
+    assert calls["small"] == {"repeats": 2, "updates": 5} and calls["prediction"] == {"repeats": 2, "many": 9}
+    assert calls["roofline"] == {"repeats": 2}
+    assert out.count("cores") == 1
+    assert list(json.loads((tmp_path / "all.json").read_text())) == list(TASKS)
+
+
+def test_bench_says_what_is_wrong_before_it_times_anything(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(suite, "run", lambda *arguments, **settings: pytest.fail("it was run"))
+    for option in ("--json", "--chart"):
+        assert f"{option}: the folder of" in fails(capsys, "bench", option, tmp_path / "no" / "file")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.delitem(sys.modules, "fastconv.plots", raising=False)
+    monkeypatch.delattr(fc, "plots", raising=False)
+    assert "pip install fastconv[plot]" in fails(capsys, "bench", "--chart", tmp_path / "bench.png")
+
+
+def test_bench_says_which_implementation_came_to_an_end(capsys, monkeypatch):
+    def run(*arguments, **settings):
+        raise timing.WorkerError("bench: fastconv: its process ended with exit status -9")
+
+    monkeypatch.setattr(suite, "run", run)
+    assert main(["bench"]) == 2
+    assert "fastconv: error: bench: fastconv: its process ended with exit status -9" in capsys.readouterr().err
+
+
+def test_the_suite_names_the_tasks_that_it_knows():
+    with pytest.raises(fc.errors.RangeError, match="bench: the tasks are updates, small, "):
+        suite.run("nothing")
+
+
+def test_every_task_has_a_table_and_a_chart(capsys):
+    result = suite.run(
+        "prediction", threads=[1], quick=True, frameworks=False, names=50, many=60, echo=lambda line: None
+    )
+    assert suite.chart(result).axes and "from codes" in suite.table(result)[0]
+    result = suite.run("small", threads=[1], quick=True, frameworks=False, updates=3, echo=lambda line: None)
+    assert suite.chart(result).axes and result["settings"]["batch_size"] == 19 and result["settings"]["length"] == 19
 
 
 def test_a_closed_pipe_is_quiet(model):

@@ -3,10 +3,12 @@
 import concurrent.futures
 import copy
 import hashlib
+import itertools
 import os
 import pickle
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -281,3 +283,20 @@ def test_a_network_can_be_copied_and_pickled(rng):
 def test_a_network_that_no_memory_could_hold_is_refused(length):
     with pytest.raises(ValueError, match="too large"):
         fc.Sequential([fc.Conv1D(1000, 1)], input=fc.SequenceInput(length, length))
+
+
+@pytest.mark.parametrize("name", SUPPORTED)
+def test_the_multiply_add_peak_is_a_rate(name):
+    found = engine.load(name).multiply_add_peak(0)
+    assert np.isfinite(found) and found > 0.1
+
+
+def test_longer_vectors_have_the_higher_peak():
+    peaks = [max(engine.load(name).multiply_add_peak(0.02) for _ in range(3)) for name in SUPPORTED]
+    assert all(higher > 0.8 * lower for lower, higher in itertools.pairwise(peaks))
+
+
+def test_the_peak_takes_about_the_time_that_it_is_given():
+    start = time.perf_counter()
+    engine.load().multiply_add_peak(0.05)
+    assert 0.05 <= time.perf_counter() - start < 5

@@ -29,6 +29,24 @@ def timing_rows():
     ]
 
 
+def prediction_rows():
+    return [
+        {"name": "PyTorch eager, one-hot data set", "threads": 1, "names_per_second": 287_100.0},
+        {"name": "fastconv", "threads": 2, "names_per_second": 3_200_548.0},
+    ]
+
+
+def roofline_result():
+    kernels = {"onehot_conv1d": 1.2, "conv1d": 31.0, "conv1d backward": 40.0, "dense": 8.4, "whole update": 141.6}
+    rows = [
+        {"kernel": kernel, "level": level, "intensity": intensity, "gflops": rate * intensity**0.5}
+        for kernel, intensity in kernels.items()
+        for level, rate in (("base", 3.0), ("avx512", 20.0))
+    ]
+    bandwidths = {"L2 cache": 161.0, "memory": 26.0}
+    return {"rows": rows, "peaks": {"base": 56.0, "avx512": 242.0}, "bandwidths": bandwidths}
+
+
 def figures():
     """One figure of each kind, of a size that the study has."""
     rng = np.random.default_rng(0)
@@ -38,6 +56,8 @@ def figures():
         "loss_curves": plots.loss_curves({"plain": [record(10, 2.0), record(20, 1.0)], "weighted": [record(10, 2.5)]}),
         "accuracy_by_class": plots.accuracy_by_class(LANGUAGES, shares, "By language"),
         "timing_bars": plots.timing_bars(timing_rows()),
+        "prediction_bars": plots.prediction_bars(prediction_rows()),
+        "roofline": plots.roofline(roofline_result()),
         "gradient_errors": plots.gradient_errors([2, 18], {"F1": [1e-11, 1e-9]}, {"F1": [1e-10, 1e-4]}, 1e-6),
     }
 
@@ -75,6 +95,7 @@ def test_tick_labels_and_titles_neither_overlap_nor_leave_the_figure(figure):
         upwards = [box for box in upwards if frame.y0 <= (box.y0 + box.y1) / 2 <= frame.y1]
         assert len(across) + len(upwards) >= 2
         words = boxes(canvas, [axes.title, axes.xaxis.label, axes.yaxis.label])
+        words += [legend.get_window_extent(canvas.get_renderer()) for legend in figure.legends]
         shown = [*across, *upwards, *words]
         assert not any(a.overlaps(b) for i, a in enumerate(shown) for b in shown[i + 1 :])
         assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height for box in shown)
@@ -140,6 +161,12 @@ def test_timing_bars_are_sorted_and_say_what_was_scaled():
     assert axes.get_xscale() == "log"
 
 
+def test_prediction_bars_are_sorted_the_fastest_first():
+    axes = plots.prediction_bars(prediction_rows()).axes[0]
+    assert [bar.get_width() for bar in axes.patches] == [3_200_548, 287_100]
+    assert [text.get_text().strip() for text in axes.texts] == ["3,200,548", "287,100"]
+
+
 def test_gradient_errors_stand_at_their_values_with_the_goal_as_a_line():
     axes = plots.gradient_errors([2, 18], {"F1": [1e-11, 1e-9]}, {"F1": [1e-10, 1e-4]}, 1e-6).axes[0]
     assert [list(marks.get_offsets()[:, 1]) for marks in axes.collections] == [[1e-11, 1e-9], [1e-10, 1e-4]]
@@ -149,3 +176,15 @@ def test_gradient_errors_stand_at_their_values_with_the_goal_as_a_line():
 def test_gradient_errors_without_an_original_show_only_what_is_here():
     axes = plots.gradient_errors([2], {"F1": [1e-11], "W": [1e-9]}).axes[0]
     assert len(axes.collections) == 2 and not axes.lines
+
+
+def test_a_roofline_shows_each_kernel_at_its_intensity_and_rate_below_the_roofs():
+    axes = plots.roofline(roofline_result()).axes[0]
+    assert [tuple(marks.get_offsets()[0]) for marks in axes.collections] == [
+        (row["intensity"], row["gflops"]) for row in roofline_result()["rows"]
+    ]
+    roofs = [(list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines if len(line.get_xdata())]
+    ends = [(xs[-1], ys[-1]) for xs, ys in roofs]
+    assert [y for _, y in ends[:2]] == [56.0, 242.0]
+    assert ends[2:] == [pytest.approx((242 / 161, 242)), pytest.approx((242 / 26, 242))]
+    assert axes.get_xscale() == axes.get_yscale() == "log"

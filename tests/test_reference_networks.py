@@ -439,3 +439,13 @@ def test_kernel_errors_name_function_expectation_and_what_came(call, message):
     with pytest.raises(ValueError) as error:
         call()
     assert str(error.value) == message
+
+
+@every_shape
+def test_predictions_are_the_softmax_of_the_logits_in_batches_of_any_size(shape):
+    a = arguments(shape)
+    logits = np.array([scipy_logits(row, a["w1"], a["w2"], a["w3"]) for row in a["codes"]])
+    network = VectorisedNetwork(**{**a, "codes": a["codes"][:2], "labels": a["labels"][:2]})
+    for batch_size in (None, 4, 100):
+        found = network.predict_proba(a["codes"], batch_size)
+        np.testing.assert_allclose(found, scipy.special.softmax(logits, axis=1), rtol=1e-12)

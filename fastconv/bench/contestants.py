@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastconv import models
 from fastconv.bench import peers
 
 
@@ -23,6 +24,18 @@ class Task(NamedTuple):
     w3: np.ndarray
     learning_rate: float
     momentum: float
+
+    @classmethod
+    def load(cls, arrays):
+        """Return the task whose fields stand in a dict of arrays."""
+        return cls(*(arrays[field] for field in cls._fields[:5]), *(float(arrays[field]) for field in cls._fields[5:]))
+
+
+def surname_network(task):
+    """Return this library's network for a task, with weights of its own."""
+    (k1, depth, n1), (k2, _, n2) = task.w1.shape, task.w2.shape
+    length, classes = task.codes.shape[1], task.w3.shape[1]
+    return models.surname_convnet(depth, length, classes, (n1, n2), (k1, k2), dtype=task.w1.dtype)
 
 
 class _Contestant:
@@ -42,12 +55,7 @@ class Fastconv(_Contestant):
     name = "fastconv"
 
     def __init__(self, task, threads):
-        from fastconv import models
-
-        (k1, depth, n1), (k2, _, n2) = task.w1.shape, task.w2.shape
-        length, classes = task.codes.shape[1], task.w3.shape[1]
-        self.net = models.surname_convnet(depth, length, classes, (n1, n2), (k1, k2), dtype=task.w1.dtype)
-        self.task, self.threads = task, threads
+        self.net, self.task, self.threads = surname_network(task), task, threads
 
     def restart(self):
         for view, w in zip(self.net.params.values(), self.task[2:5], strict=True):
@@ -119,6 +127,7 @@ class Peer(_Contestant):
 
 OWN = {kind.name: kind for kind in (Naive, Optimised, Vectorised, Fastconv)}
 FRAMEWORKS = {kind.name: kind for kind in peers.PEERS}
+NAMES = (*OWN, *FRAMEWORKS)
 
 
 def build(name, task, threads):

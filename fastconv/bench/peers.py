@@ -6,6 +6,7 @@ Every class trains the same network from the same arrays and has the same interf
     peer.warm_up(index_batches)                          # compiles; leaves the state as it was
     losses = peer.run(index_batches, learning_rate, momentum)
     w1, w2, w3 = peer.weights()
+    probabilities = peer.predict_proba(codes, batch_size)
 
 The network: ``codes (N, L)`` int16 (-1 is no character) -> one-hot -> conv1 ``w1 (K1, V, F1)`` ->
 ReLU -> conv2 ``w2 (K2, F1, F2)`` -> ReLU -> flatten, row-major -> dense
@@ -198,6 +199,26 @@ class Peer:
         """
         return self.losses(self._updates(np.asarray(index_batches), learning_rate, momentum))
 
+    def predict_proba(self, codes, batch_size=None):
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        codes : ndarray of int16, shape (n, L)
+            Characters; -1 is no character. What the peer makes of them is part of the work.
+        batch_size : int, optional
+            Names at a time; all at once if left out. A batch of a new size may compile again.
+
+        Returns
+        -------
+        ndarray, shape (n, classes)
+            Of the dtype of the computation.
+        """
+        size = batch_size or max(1, len(codes))
+        if len(codes) <= size:
+            return self._probabilities(codes)
+        return np.concatenate([self._probabilities(codes[i : i + size]) for i in range(0, len(codes), size)])
+
     def warm_up(self, index_batches):
         """Compile and warm every path that `run` takes, and restore the state.
 
@@ -214,6 +235,15 @@ class Peer:
             self.set_state(state)
 
 
+def _torch_filter_rows(codes, kernel_size, alphabet_size):
+    """`filter_rows` of a tensor."""
+    import torch
+
+    windows = codes.to(torch.int64).unfold(1, kernel_size, 1)
+    rows = windows + torch.arange(kernel_size) * alphabet_size
+    return torch.where(windows < 0, kernel_size * alphabet_size, rows)
+
+
 class _TorchPeer(Peer):
     framework = "PyTorch"
 
@@ -227,6 +257,9 @@ class _TorchPeer(Peer):
         self._params = [self._parameter(w) for w in self._to_peer(*weights)]
         self._velocities = [torch.zeros_like(p, requires_grad=False) for p in self._params]
         self._prepare(codes)
+
+    def _prepare(self, codes):
+        self._data = self._inputs(codes)
 
     def _parameter(self, w):
         return self._torch.from_numpy(np.ascontiguousarray(w)).requires_grad_()
@@ -299,19 +332,29 @@ class _TorchPeer(Peer):
     def losses(self, results):
         return self._torch.stack(list(results)).numpy() if len(results) else np.empty(0, self.dtype)
 
-    def _cross_entropy(self, flat, indices):
+    def _loss(self, indices):
         functional = self._torch.nn.functional
-        logits, labels = flat @ self._params[2], self._labels[indices]
+        logits, labels = self._logits(self._data[indices]), self._labels[indices]
         if self._sample_weight is None:
             return functional.cross_entropy(logits, labels)
         losses = functional.cross_entropy(logits, labels, reduction="none")
         return (losses * self._sample_weight[indices]).mean()
 
-    def _loss(self, indices):
+    def _logits(self, inputs):
         functional = self._torch.nn.functional
-        hidden = functional.relu(self._first_layer(indices))
+        hidden = functional.relu(self._first_layer(inputs))
         hidden = functional.relu(functional.conv1d(hidden, self._params[1]))
-        return self._cross_entropy(hidden.flatten(1), indices)
+        return hidden.flatten(1) @ self._params[2]
+
+    def _probabilities(self, codes):
+        set_threads(self.threads)
+        with self._torch.inference_mode():
+            return self._torch.softmax(self._logits(self._inputs(codes)), 1).numpy()
+
+    def _rows(self, codes):
+        """`filter_rows` in PyTorch."""
+        torch, (width, _) = self._torch, self.kernel_sizes
+        return _torch_filter_rows(torch.from_numpy(np.ascontiguousarray(codes)), width, self.alphabet_size)
 
 
 class TorchEager(_TorchPeer):
@@ -325,14 +368,16 @@ class TorchEager(_TorchPeer):
     name = "PyTorch eager"
 
     def _prepare(self, codes):
-        torch = self._torch
-        self._codes = torch.from_numpy(codes.astype(np.int64) + 1)
+        super()._prepare(codes)
         identity = np.eye(self.alphabet_size + 1, dtype=self.dtype)[:, 1:]
-        self._one_hot = torch.from_numpy(np.ascontiguousarray(identity))
+        self._one_hot = self._torch.from_numpy(np.ascontiguousarray(identity))
 
-    def _first_layer(self, indices):
+    def _inputs(self, codes):
+        return self._torch.from_numpy(codes.astype(np.int64) + 1)
+
+    def _first_layer(self, inputs):
         functional = self._torch.nn.functional
-        columns = functional.embedding(self._codes[indices], self._one_hot).transpose(1, 2)
+        columns = functional.embedding(inputs, self._one_hot).transpose(1, 2)
         return functional.conv1d(columns, self._params[0])
 
 
@@ -346,12 +391,12 @@ class TorchDense(_TorchPeer):
 
     name = "PyTorch eager, one-hot data set"
 
-    def _prepare(self, codes):
-        one_hot = codes[:, None, :] == np.arange(self.alphabet_size)[:, None]
-        self._data = self._torch.from_numpy(one_hot.astype(self.dtype))
+    def _inputs(self, codes):
+        one_hot = codes[:, None, :] == np.arange(self.alphabet_size, dtype=codes.dtype)[:, None]
+        return self._torch.from_numpy(one_hot.astype(self.dtype))
 
-    def _first_layer(self, indices):
-        return self._torch.nn.functional.conv1d(self._data[indices], self._params[0])
+    def _first_layer(self, inputs):
+        return self._torch.nn.functional.conv1d(inputs, self._params[0])
 
 
 class TorchGather(_TorchPeer):
@@ -378,18 +423,43 @@ class TorchGather(_TorchPeer):
         w1 = w1.reshape(self.kernel_sizes[0], self.alphabet_size, self.filters[0])
         return w1, w2[:, :, 0].transpose(2, 1, 0), w3
 
-    def _prepare(self, codes):
-        rows = filter_rows(codes, self.kernel_sizes[0], self.alphabet_size)
-        self._rows = self._torch.from_numpy(rows)
+    def _inputs(self, codes):
+        return self._rows(codes)
 
-    def _loss(self, indices):
+    def _logits(self, inputs):
         functional = self._torch.nn.functional
-        w1, w2, _ = self._params
+        w1, w2, w3 = self._params
         table = self._torch.cat([w1, w1.new_zeros(1, w1.shape[1])])
-        rows = functional.embedding(self._rows[indices], table, padding_idx=len(w1))
+        rows = functional.embedding(inputs, table, padding_idx=len(w1))
         hidden = functional.relu(rows.sum(2)).transpose(1, 2).unsqueeze(2)
         hidden = functional.relu(functional.conv2d(hidden, w2))
-        return self._cross_entropy(hidden.squeeze(2).transpose(1, 2).flatten(1), indices)
+        return hidden.squeeze(2).transpose(1, 2).flatten(1) @ w3
+
+
+def _compiled_logits(params, rows):
+    """Forward pass for ``torch.compile``, from the rows of the first filters."""
+    import torch
+    from torch.nn import functional
+
+    w1, w2, w3 = params
+    table = torch.cat([w1.flatten(0, 1), w1.new_zeros(1, w1.shape[2])])
+    hidden = table[rows[:, :, 0]]
+    for k in range(1, w1.shape[0]):
+        hidden = hidden + table[rows[:, :, k]]
+    hidden = functional.relu(hidden)
+    n_positions = hidden.shape[1] - w2.shape[0] + 1
+    windows = [hidden[:, k : k + n_positions] for k in range(w2.shape[0])]
+    unfolded = torch.cat(windows, 2).flatten(0, 1)
+    hidden = functional.relu(unfolded @ w2.flatten(0, 1))
+    return hidden.view(rows.shape[0], -1) @ w3
+
+
+def _compiled_probabilities(params, codes):
+    """Prediction for ``torch.compile``, from the codes."""
+    import torch
+
+    rows = _torch_filter_rows(codes, *params[0].shape[:2])
+    return torch.softmax(_compiled_logits(params, rows), 1)
 
 
 def _compiled_step(params, velocities, rows, labels, sample_weight, indices, rate, momentum):
@@ -398,18 +468,7 @@ def _compiled_step(params, velocities, rows, labels, sample_weight, indices, rat
     from torch.nn import functional
 
     def batch_loss(params):
-        w1, w2, w3 = params
-        table = torch.cat([w1.flatten(0, 1), w1.new_zeros(1, w1.shape[2])])
-        batch_rows = rows[indices]
-        hidden = table[batch_rows[:, :, 0]]
-        for k in range(1, w1.shape[0]):
-            hidden = hidden + table[batch_rows[:, :, k]]
-        hidden = functional.relu(hidden)
-        n_positions = hidden.shape[1] - w2.shape[0] + 1
-        windows = [hidden[:, k : k + n_positions] for k in range(w2.shape[0])]
-        unfolded = torch.cat(windows, 2).flatten(0, 1)
-        hidden = functional.relu(unfolded @ w2.flatten(0, 1))
-        logits = hidden.view(indices.shape[0], -1) @ w3
+        logits = _compiled_logits(params, rows[indices])
         if sample_weight is None:
             return functional.cross_entropy(logits, labels[indices])
         losses = functional.cross_entropy(logits, labels[indices], reduction="none")
@@ -453,10 +512,13 @@ class TorchCompiled(_TorchPeer):
 
     _to_library = _to_peer
 
+    def _inputs(self, codes):
+        return self._rows(codes)
+
     def _prepare(self, codes):
-        rows = filter_rows(codes, self.kernel_sizes[0], self.alphabet_size)
-        self._rows = self._torch.from_numpy(rows)
+        super()._prepare(codes)
         self._compiled = self._torch.compile(_compiled_step, fullgraph=True, dynamic=False)
+        self._compiled_probabilities = self._torch.compile(_compiled_probabilities, fullgraph=True, dynamic=False)
 
     def _updates(self, index_batches, learning_rate, momentum):
         torch = self._torch
@@ -469,7 +531,7 @@ class TorchCompiled(_TorchPeer):
                 self._compiled(
                     self._params,
                     self._velocities,
-                    self._rows,
+                    self._data,
                     self._labels,
                     self._sample_weight,
                     indices,
@@ -479,17 +541,58 @@ class TorchCompiled(_TorchPeer):
                 for indices in batches.unbind(0)
             ]
 
-    def warm_up(self, index_batches):
+    @contextlib.contextmanager
+    def _compiling(self):
+        """Context in which a failure to compile becomes a reason for being unavailable."""
         from torch._dynamo.exc import BackendCompilerFailed
         from torch._inductor.exc import InductorError
 
         try:
-            super().warm_up(index_batches)
+            yield
         except (BackendCompilerFailed, InductorError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = " ".join(str(error).split()[:20])
             raise PeerUnavailable(f"{self.framework}: torch.compile failed: {reason}") from error
 
+    def _probabilities(self, codes):
+        set_threads(self.threads)
+        codes = self._torch.from_numpy(np.ascontiguousarray(codes))
+        with self._torch.inference_mode(), self._compiling():
+            return self._compiled_probabilities(self._params, codes).numpy()
+
+    def warm_up(self, index_batches):
+        with self._compiling():
+            super().warm_up(index_batches)
+
     warm_up.__doc__ = Peer.warm_up.__doc__
+
+
+def _jax_logits(weights, rows):
+    """Forward pass in JAX; ``rows[k]`` holds the rows of the first filters at their position ``k``."""
+    import jax
+    import jax.numpy as jnp
+
+    w1, w2, w3 = weights
+    filters = w1.shape[2]
+    table = jnp.concatenate([w1.reshape(-1, filters), jnp.zeros((1, filters), w1.dtype)])
+    hidden = jax.nn.relu(sum(table.at[row].get(mode="promise_in_bounds") for row in rows))
+    n_positions = hidden.shape[1] - w2.shape[0] + 1
+    windows = [hidden[:, k : k + n_positions] for k in range(w2.shape[0])]
+    unfolded = jnp.concatenate(windows, 2).reshape(-1, w2.shape[0] * w2.shape[1])
+    hidden = jax.nn.relu(unfolded @ w2.reshape(-1, w2.shape[2]))
+    return hidden.reshape(len(rows[0]), -1) @ w3
+
+
+def _jax_probabilities(weights, codes):
+    """Prediction in JAX, from the codes."""
+    import jax
+    import jax.numpy as jnp
+
+    width, depth, _ = weights[0].shape
+    n_positions = codes.shape[1] - width + 1
+    symbols = codes.astype(jnp.int32)
+    windows = [symbols[:, k : k + n_positions] for k in range(width)]
+    rows = [jnp.where(window < 0, width * depth, window + k * depth) for k, window in enumerate(windows)]
+    return jax.nn.softmax(_jax_logits(weights, rows), 1)
 
 
 def _jax_update(state, data, indices, rate, momentum):
@@ -500,17 +603,8 @@ def _jax_update(state, data, indices, rate, momentum):
     rows, labels, sample_weight = data
 
     def batch_loss(weights):
-        w1, w2, w3 = weights
-        filters = w1.shape[2]
-        table = jnp.concatenate([w1.reshape(-1, filters), jnp.zeros((1, filters), w1.dtype)])
         batch_rows = rows[indices]
-        hidden = sum(table.at[batch_rows[:, :, k]].get(mode="promise_in_bounds") for k in range(w1.shape[0]))
-        hidden = jax.nn.relu(hidden)
-        n_positions = hidden.shape[1] - w2.shape[0] + 1
-        windows = [hidden[:, k : k + n_positions] for k in range(w2.shape[0])]
-        unfolded = jnp.concatenate(windows, 2).reshape(-1, w2.shape[0] * w2.shape[1])
-        hidden = jax.nn.relu(unfolded @ w2.reshape(-1, w2.shape[2]))
-        logits = hidden.reshape(len(indices), -1) @ w3
+        logits = _jax_logits(weights, [batch_rows[:, :, k] for k in range(rows.shape[2])])
         true_logits = jnp.take_along_axis(logits, labels[indices][:, None], 1)[:, 0]
         losses = jax.nn.logsumexp(logits, 1) - true_logits
         return jnp.mean(losses if sample_weight is None else losses * sample_weight[indices])
@@ -564,6 +658,7 @@ class _JaxPeer(Peer):
                 None if sample_weight is None else jnp.asarray(sample_weight),
             )
         self.set_state((weights, [np.zeros_like(w) for w in weights]))
+        self._predict = jax.jit(_jax_probabilities)
         self._compile()
 
     def _precision(self):
@@ -601,6 +696,10 @@ class _JaxPeer(Peer):
 
     def losses(self, results):
         return np.array(self._jax.device_get(results), dtype=self.dtype)
+
+    def _probabilities(self, codes):
+        with self._context():
+            return np.asarray(self._predict(self._state[0], codes))
 
 
 class JaxJit(_JaxPeer):

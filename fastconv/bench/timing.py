@@ -1,17 +1,20 @@
-"""The 100-update timing: all implementations train the same network on the same batches, in turn, in one run."""
+"""The timing of training: all implementations train the same network on the same batches, in turn, in one run."""
 
 import contextlib
+import importlib.metadata
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+from typing import NamedTuple
 
 import numpy as np
 
+from fastconv import engine
 from fastconv.arrays import positive
-from fastconv.bench import contestants, peers
+from fastconv.bench import contestants, peak, peers
 from fastconv.bench.contestants import Task
 from fastconv.config import config
 from fastconv.datasets import load_surnames
@@ -23,18 +26,43 @@ SLOW = {"naive kron": 2, "optimised script": 20}
 """Updates that are really made of what would take too long; its time is scaled."""
 SLOW_REPEATS = 3
 """Runs of those, at most."""
+LIBRARIES = {"NumPy": "numpy", "SciPy": "scipy", "PyTorch": "torch", "JAX": "jax"}
+"""What the implementations are built on: the packages by name."""
+PEAK_SECONDS = 0.1
+"""That each measurement of the multiply-add peak takes; there is one before the first round and one after each."""
+
+
+class Contest(NamedTuple):
+    """Settings of :func:`run` under the name of a task."""
+
+    updates: int
+    batch_size: int
+    filters: tuple
+    widths: tuple
+    repeats: int
+    peer_updates: int | None = None
+    slow: bool = False
+
+
+CONTESTS = {
+    "updates": Contest(100, 100, (30, 30), (5, 5), repeats=7, slow=True),
+    "small": Contest(20_000, 19, (20, 20), (5, 3), repeats=3, peer_updates=2000),
+    "batch521": Contest(100, 521, (30, 30), (5, 5), repeats=5),
+    "large": Contest(20, 521, (128, 128), (5, 5), repeats=5),
+}
+"""The tasks of ``fastconv bench`` that train; see :data:`fastconv.bench.TASKS`."""
 
 
 def run(
     updates=100, batch_size=100, threads=(1, 2), codes=None, labels=None, filters=(30, 30), widths=(5, 5), repeats=7,
-    quick=False, echo=print, frameworks=True,
+    quick=False, echo=print, frameworks=True, peer_updates=None, slow=True,
 ):  # fmt: skip
     """Time a number of updates for every implementation at hand.
 
     Each implementation runs in a process of its own; the runs alternate, each after one of its own that is not counted
     (so that caches are warm and threads awake), and the median counts. All start from the same weights and make the
     same updates on the same batches in float32, and gathering a batch from the data set is part of the work. The losses
-    are compared at the end.
+    are compared at the end. Between the rounds the multiply-add peak of one core is measured, and the median counts.
 
     Parameters
     ----------
@@ -54,30 +82,41 @@ def run(
         Is given lines of text on the progress.
     frameworks : bool
         Time PyTorch and JAX too, where they are installed.
+    peer_updates : int, optional
+        Updates that the others really make at most; their time is scaled. By default all.
+    slow : bool
+        Time the naive network and the optimised script too, on a few updates.
 
     Returns
     -------
     dict
-        ``settings``, ``machine``, ``rows`` (for each implementation and number of threads: ``name``, ``threads``,
-        ``seconds`` for all the updates, ``fastest``, ``scaled_from``: updates really timed, or None,
-        ``ratio_to_naive``, ``ratio_to_best_peer``: how many times faster than the naive network and than the fastest
-        peer at that number of threads or fewer, ``loss``: the last batch's), ``missing`` (reason by name) and
-        ``loss_difference`` (the largest relative difference of a loss from the vectorised NumPy network's).
+        ``settings``, ``machine``, ``peak`` (``level``, ``rounds``: each measurement of the multiply-add peak of one
+        core in GFLOP/s, ``gflops``: their median), ``rows``, ``missing`` (reason by name) and ``loss_difference`` (the
+        largest relative difference of a loss from the vectorised NumPy network's, over the updates that both made).
+
+        A row is of an implementation and a number of threads: ``name``, ``threads``, ``seconds`` for all the updates,
+        ``fastest``, ``scaled_from``: updates really timed, or None, ``loss``: the last batch's; ``gflops``: the
+        effective rate, see :func:`update_operations`, and ``percent_of_peak``, of one core;
+        ``ratio_to_naive`` (None without the naive network), ``ratio_to_best_peer`` and
+        ``ratio_to_equal_threads``: how many times faster than the naive network, than the fastest other implementation
+        at that number of threads or fewer, and at that number of threads; ``speedup``: over the same implementation on
+        one thread (None where that was not timed).
     """
     updates, batch_size = positive("bench: updates", updates), positive("bench: batch_size", batch_size)
-    threads = [positive("bench: threads", n) for n in threads]
+    threads = thread_counts(threads)
     repeats = 1 if quick else positive("bench: repeats", repeats)
-    if not threads:
-        raise RangeError("bench: threads is empty")
     if codes is None:
         data = load_surnames()
         codes, labels = Alphabet.from_strings(data.data).encode(data.data), data.target
     task = make_task(np.asarray(codes, np.int16), np.asarray(labels, np.int64), filters, widths)
     batches = np.random.default_rng(1).integers(0, len(codes), (updates, batch_size))
+    peer_updates = updates if peer_updates is None else min(updates, positive("bench: peer_updates", peer_updates))
+    most = dict.fromkeys(contestants.NAMES, peer_updates) | {"fastconv": updates}
+    most |= {name: min(updates, few) for name, few in SLOW.items()}
     missing = peers.unavailable() if frameworks else {}
-    names = [(name, threads[:1] if name in SLOW else threads) for name in contestants.OWN]
+    names = [(name, threads[:1] if name in SLOW else threads) for name in contestants.OWN if slow or name not in SLOW]
     names += [(kind.name, threads) for kind in peers.available()] if frameworks else []
-    results = {}
+    results, peaks = {}, []
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         path = os.path.join(folder, "task.npz")
@@ -86,28 +125,41 @@ def run(
         for name, counts in names:
             for count in counts:
                 echo(f"starting {name}, {count} thread{'s' * (count > 1)}")
-                worker = Worker(name, count, path, min(updates, SLOW.get(name, updates)))
+                worker = Trainee(name, count, path, most[name])
                 stack.callback(worker.close)
                 if worker.unavailable:
                     missing[name] = worker.unavailable
                 else:
                     workers.append(worker)
+        peaks.append(peak.multiply_add(seconds=PEAK_SECONDS))
         for turn in range(repeats):
             for worker in workers:
-                if worker.updates == updates or turn < SLOW_REPEATS:
+                if worker.name not in SLOW or turn < SLOW_REPEATS:
                     results.setdefault(worker, []).append(worker.run())
+            peaks.append(peak.multiply_add(seconds=PEAK_SECONDS))
             echo(f"round {turn + 1} of {repeats}")
+    operations, gflops = update_operations(task, batch_size), statistics.median(peaks)
     return {
         "settings": {
             "updates": updates, "batch_size": batch_size, "names": len(codes), "length": int(codes.shape[1]),
             "alphabet": int(task.w1.shape[1]), "filters": list(filters), "widths": list(widths), "dtype": "float32",
             "learning_rate": LEARNING_RATE, "momentum": MOMENTUM, "repeats": repeats,
+            "operations_per_update": operations,
         },
         "machine": machine(),
-        "rows": rows(results, updates),
+        "peak": {"level": engine.LEVEL, "gflops": gflops, "rounds": peaks},
+        "rows": rows(results, updates, operations, gflops),
         "missing": missing,
         "loss_difference": loss_difference(results),
     }  # fmt: skip
+
+
+def thread_counts(threads):
+    """Return numbers of threads as a list, or raise RangeError."""
+    threads = [positive("bench: threads", n) for n in threads]
+    if not threads:
+        raise RangeError("bench: threads is empty")
+    return threads
 
 
 def make_task(codes, labels, filters, widths):
@@ -121,33 +173,73 @@ def make_task(codes, labels, filters, widths):
     return Task(codes, labels, *weights, LEARNING_RATE, MOMENTUM)
 
 
-class Worker:
-    """The parent's side of a contestant's process."""
+def update_operations(task, batch_size):
+    """Return the floating-point operations of an update, from which the effective rate is reckoned.
 
-    def __init__(self, name, threads, path, updates):
-        self.name, self.threads, self.updates = name, threads, updates
+    Three times the forward pass of the batch (backward, each product has two: by its input and by its weights), nothing
+    skipped; a multiply-add counts as two and the first layer as the additions of the rows that it gathers. An
+    implementation that skips zeros makes fewer, one that multiplies one-hot columns makes more.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> task = make_task(np.zeros((1, 19), np.int16) + 27, np.array([17]), (30, 30), (5, 5))
+    >>> round(update_operations(task, 100) / 1e6, 1)
+    33.9
+    """
+    return 3 * batch_size * contestants.surname_network(task).program.operations
+
+
+class WorkerError(RuntimeError):
+    """A contestant's process came to an end before it gave its result."""
+
+
+class Worker:
+    """The parent's side of a contestant's process; see :mod:`fastconv.bench.worker`.
+
+    Parameters
+    ----------
+    kind, name : str
+        What contest, and the contestant's name in it.
+    threads : int
+    path : str
+        File of the task.
+    request
+        The first one.
+
+    Attributes
+    ----------
+    first : dict
+        The answer to the first request.
+    unavailable : str or None
+        Why the contestant cannot run here.
+    """
+
+    def __init__(self, kind, name, threads, path, **request):
+        self.name, self.threads = name, threads
         environment = peers.subprocess_environment(threads)
         environment["OPENBLAS_NUM_THREADS"] = str(threads)
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "fastconv.bench.worker", name, str(threads), path],
+            [sys.executable, "-P", "-m", "fastconv.bench.worker", kind, name, str(threads), path],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
         )  # fmt: skip
-        self.unavailable = self._ask(1 if name in SLOW else updates, 0).get("unavailable")
+        self.first = self._answer(request)
+        self.unavailable = self.first.get("unavailable")
 
-    def _ask(self, warm, timed):
+    def _answer(self, request):
         try:
-            self.process.stdin.write(f"{warm} {timed}\n")
+            self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
             return json.loads(self.process.stdout.readline())
         except (OSError, ValueError):
             return {"unavailable": f"its process ended with exit status {self.process.wait()}"}
 
-    def run(self):
-        """Return the seconds and losses of a run."""
-        answer = self._ask(0 if self.name in SLOW else self.updates, self.updates)
-        if "seconds" not in answer:
-            raise RuntimeError(f"bench: {self.name}: {answer['unavailable']}")
-        return answer["seconds"], answer["losses"]
+    def ask(self, **request):
+        """Return the answer to a request, or raise WorkerError if the process cannot give it."""
+        answer = self._answer(request)
+        if "unavailable" in answer:
+            raise WorkerError(f"bench: {self.name}: {answer['unavailable']}")
+        return answer
 
     def close(self):
         """End the process."""
@@ -155,39 +247,67 @@ class Worker:
         self.process.communicate()
 
 
-def rows(results, updates):
-    """Return the table's rows from the runs of each worker."""
+class Trainee(Worker):
+    """A contestant that makes a number of updates."""
+
+    def __init__(self, name, threads, path, updates):
+        self.updates = updates
+        super().__init__("training", name, threads, path, warm=1 if name in SLOW else updates, timed=0)
+
+    def run(self):
+        """Return the seconds and losses of a run."""
+        answer = self.ask(warm=0 if self.name in SLOW else self.updates, timed=self.updates)
+        return answer["seconds"], answer["losses"]
+
+
+def rows(results, updates, operations, peak_gflops):
+    """Return the table's rows from the runs of each worker; see :func:`run`."""
     table = []
     for worker, runs in results.items():
         scale = updates / worker.updates
+        seconds = statistics.median(seconds for seconds, _ in runs) * scale
+        gflops = 1e-9 * operations * updates / seconds
         table.append(
             {
                 "name": worker.name,
                 "threads": worker.threads,
-                "seconds": statistics.median(seconds for seconds, _ in runs) * scale,
+                "seconds": seconds,
                 "fastest": min(seconds for seconds, _ in runs) * scale,
                 "scaled_from": worker.updates if worker.updates < updates else None,
+                "gflops": gflops,
+                "percent_of_peak": 100 * gflops / peak_gflops,
                 "loss": runs[-1][1][-1],
             }
         )
-    naive = next(row["seconds"] for row in table if row["name"] == "naive kron")
+    naive = next((row["seconds"] for row in table if row["name"] == "naive kron"), None)
+    alone = {row["name"]: row["seconds"] for row in table if row["threads"] == 1}
     for row in table:
-        others = [r["seconds"] for r in table if r["name"] != "fastconv" and r["threads"] <= row["threads"]]
-        row["ratio_to_naive"] = naive / row["seconds"]
-        row["ratio_to_best_peer"] = min(others) / row["seconds"]
+        others = [r for r in table if r["name"] != "fastconv" and r["threads"] <= row["threads"]]
+        equals = [r["seconds"] for r in others if r["threads"] == row["threads"]]
+        row["ratio_to_naive"] = naive / row["seconds"] if naive else None
+        row["ratio_to_best_peer"] = min(r["seconds"] for r in others) / row["seconds"]
+        row["ratio_to_equal_threads"] = min(equals) / row["seconds"]
+        row["speedup"] = alone[row["name"]] / row["seconds"] if row["name"] in alone else None
     return table
 
 
 def loss_difference(results):
-    """Return the largest relative difference of any loss from the vectorised NumPy network's."""
+    """Return the largest relative difference of any loss from the vectorised NumPy network's, where both have one."""
     truth = next(np.array(runs[0][1]) for worker, runs in results.items() if worker.name == "vectorised NumPy")
-    losses = [np.array(found) for runs in results.values() for _, found in runs]
-    return float(max(np.max(np.abs(found - truth[: len(found)]) / np.abs(truth[: len(found)])) for found in losses))
+    largest = 0.0
+    for runs in results.values():
+        for _, losses in runs:
+            n = min(len(losses), len(truth))
+            largest = max(largest, float(np.max(np.abs(np.array(losses[:n]) / truth[:n] - 1))))
+    return largest
 
 
 def machine():
-    """Return the machine's facts and its load."""
+    """Return the machine's facts, the versions of the libraries that are there, and the load."""
     facts = {**config(), "cores": os.cpu_count()}
+    for name, package in LIBRARIES.items():
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            facts[name] = importlib.metadata.version(package)
     if hasattr(os, "getloadavg"):
         facts["load before"] = round(os.getloadavg()[0], 2)
     return facts
@@ -195,40 +315,68 @@ def machine():
 
 def table(result):
     """Return the lines of the table, for printing."""
-    settings = result["settings"]
-    head = (
+    settings, peak = result["settings"], result["peak"]
+    naive = any(row["ratio_to_naive"] for row in result["rows"])
+    head = [
         "implementation",
         "threads",
-        f"{settings['updates']} updates",
+        f"{settings['updates']:,} updates",
         "an update",
-        "x naive",
+        "GFLOP/s",
+        "% of peak",
+        "x 1 thread",
+        *["x naive"] * naive,
         "x best peer",
+        "equal threads",
         "loss",
-    )
+    ]
     body = [
-        (
+        [
             row["name"],
             str(row["threads"]),
             f"{row['seconds'] * 1e3:,.1f} ms" + (" *" if row["scaled_from"] else "  "),
             f"{row['seconds'] / settings['updates'] * 1e6:,.0f} us",
-            f"{row['ratio_to_naive']:,.0f}",
+            f"{row['gflops']:,.3g}",
+            f"{row['percent_of_peak']:,.3g}",
+            f"{row['speedup']:.2f}" if row["speedup"] else "",
+            *[f"{row['ratio_to_naive'] or 0:,.0f}"] * naive,
             f"{row['ratio_to_best_peer']:.2f}",
+            f"{row['ratio_to_equal_threads']:.2f}",
             f"{row['loss']:.4f}" + (" *" if row["scaled_from"] else "  "),
-        )
+        ]
         for row in result["rows"]
     ]
-    widths = [max(len(line[c]) for line in [head, *body]) for c in range(len(head))]
-    lines = [
-        "  ".join(
-            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
-        )
-        for line in [head, *body]
-    ]
-    lines.insert(1, "-" * len(lines[0]))
-    for row in result["rows"]:
-        if row["scaled_from"]:
-            lines.append(f"* {row['name']}: timed on {row['scaled_from']} updates and scaled; its loss is after those")
-    lines.append("x best peer: against the fastest other implementation at that number of threads or fewer")
+    lines = columns(head, body)
+    for names, updates in scaled(result["rows"]):
+        lines.append(f"* {names}: timed on {updates:,} updates and scaled; the loss is after those")
+    lines.append(
+        "x best peer: against the fastest other implementation at that number of threads or fewer, and at equal threads"
+    )
+    lines.append(
+        f"GFLOP/s: effective, of {settings['operations_per_update'] / 1e6:,.1f} MFLOP an update, nothing skipped, "
+        "layer 1 as gathered additions"
+    )
+    lines.append(f"% of peak: of one core's multiply-adds ({peak['level']}), {peak['gflops']:.0f} GFLOP/s in this run")
     lines.append(f"losses agree to {result['loss_difference']:.1e} (relative, float32)")
     lines += [f"{name}: left out: {reason}" for name, reason in result["missing"].items()]
+    return lines
+
+
+def scaled(rows):
+    """Return (names, updates) of the implementations that were timed on fewer updates, by number of updates."""
+    names = {}
+    for row in rows:
+        if row["scaled_from"]:
+            names.setdefault(row["scaled_from"], {})[row["name"]] = None
+    return [("; ".join(found), updates) for updates, found in names.items()]
+
+
+def columns(head, body):
+    """Return lines of text: the first column flush left, the others flush right, under a head and a rule."""
+    widths = [max(len(line[c]) for line in [head, *body]) for c in range(len(head))]
+    lines = [
+        "  ".join([line[0].ljust(widths[0]), *(line[c].rjust(widths[c]) for c in range(1, len(head)))]).rstrip()
+        for line in [head, *body]
+    ]
+    lines.insert(1, "-" * max(map(len, lines)))
     return lines

@@ -1,9 +1,7 @@
-"""One contestant in a process of its own: ``python -m fastconv.bench.worker NAME THREADS TASK.npz``.
+"""A contestant in a process of its own: ``python -m fastconv.bench.worker KIND NAME THREADS TASK.npz``.
 
-A process each keeps every framework's threads, and their number, apart. A line on standard input holds two numbers of
-updates: first some that are not timed, so that caches are warm and threads awake, then, from the initial weights, those
-that are timed (none: just compile and warm up). The answer is a line of JSON: seconds and losses, or why it cannot
-run.
+A process each keeps every framework's threads, and their number, apart. A line of JSON on standard input is a request,
+the arguments of the contestant's ``answer``; the line of JSON that comes back is the answer, or says why it cannot run.
 """
 
 import json
@@ -12,29 +10,51 @@ import time
 
 import numpy as np
 
-from fastconv.bench.contestants import Task, build
+from fastconv.bench import contestants, predictors
+from fastconv.bench.contestants import Task
 from fastconv.bench.peers import PeerUnavailable
 
 
-def main(name, threads, path):
-    """Serve runs of a contestant on standard input and output."""
+class Training:
+    """A contestant of the timing of training; see :mod:`fastconv.bench.contestants`."""
+
+    def __init__(self, name, threads, file):
+        self.contestant = contestants.build(name, Task.load(file), threads)
+        self.batches = file["batches"]
+
+    def answer(self, warm, timed):
+        """Make updates.
+
+        Parameters
+        ----------
+        warm : int
+            Updates that are not timed, so that caches are warm and threads awake.
+        timed : int
+            Updates from the initial weights that are timed; none: just compile and warm up.
+        """
+        if warm:
+            self.contestant.warm_up(self.batches[:warm])
+        if not timed:
+            return {}
+        self.contestant.restart()
+        start = time.perf_counter()
+        losses = self.contestant.run(self.batches[:timed])
+        return {"seconds": time.perf_counter() - start, "losses": [float(loss) for loss in losses]}
+
+
+KINDS = {"training": Training, "prediction": predictors.Prediction, "scale": predictors.Scale}
+
+
+def main(kind, name, threads, path):
+    """Serve a contestant on standard input and output."""
     with np.load(path) as file:
-        task = Task(*(file[field] for field in Task._fields[:5]), *(float(file[field]) for field in Task._fields[5:]))
-        batches = file["batches"]
+        arrays = dict(file)
     answers, sys.stdout = sys.stdout, sys.stderr  # what a framework prints is no answer
     contestant = None
     for line in sys.stdin:
-        warm, timed = map(int, line.split())
-        answer = {}
         try:
-            contestant = contestant or build(name, task, int(threads))
-            if warm:
-                contestant.warm_up(batches[:warm])
-            if timed:
-                contestant.restart()
-                start = time.perf_counter()
-                losses = contestant.run(batches[:timed])
-                answer = {"seconds": time.perf_counter() - start, "losses": [float(loss) for loss in losses]}
+            contestant = contestant or KINDS[kind](name, int(threads), arrays)
+            answer = contestant.answer(**json.loads(line))
         except PeerUnavailable as error:
             answer = {"unavailable": str(error)}
         print(json.dumps(answer), file=answers, flush=True)

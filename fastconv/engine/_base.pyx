@@ -2,3 +2,4 @@
 
 include "step.pxi"
 include "program.pxi"
+include "peak.pxi"

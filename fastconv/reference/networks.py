@@ -18,7 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
-from fastconv.reference.kernels import one_hot, softmax_cross_entropy
+from fastconv.reference.kernels import one_hot, softmax, softmax_cross_entropy
 from fastconv.reference.matrices import mf, mx, sparse_mx, vec, vx
 
 
@@ -299,42 +299,70 @@ class VectorisedNetwork(_SurnameNetwork):
 
     def __init__(self, codes, labels, w1, w2, w3, sample_weight=None):
         super().__init__(codes, labels, w1, w2, w3, sample_weight)
-        k, depth, _ = self.w1.shape
-        symbols = np.where(self.codes < 0, depth, self.codes).astype(np.int32)
-        blocks = np.arange(k, dtype=np.int32) * (depth + 1)
-        windows = sliding_window_view(symbols, k, axis=1) + blocks
-        self._window_columns = windows.reshape(len(self.codes), -1)
+        self._columns = self._window_columns(self.codes)
 
-    def _onehot_windows(self, indices):
+    def _window_columns(self, codes):
+        """Columns of the ones in the one-hot windows of each name, (N, L1 * K1) int32."""
+        k, depth, _ = self.w1.shape
+        symbols = np.where(codes < 0, depth, codes).astype(np.int32)
+        blocks = np.arange(k, dtype=np.int32) * (depth + 1)
+        return (sliding_window_view(symbols, k, axis=1) + blocks).reshape(len(codes), -1)
+
+    def _onehot_windows(self, columns):
         """Sparse one-hot windows of a batch, (n * L1, K1 * (V + 1)), K1 ones in each row."""
         k, depth, _ = self.w1.shape
-        columns = self._window_columns[indices].ravel()
         row_starts = np.arange(0, columns.size + 1, k, dtype=np.int32)
         ones = np.ones(columns.size, self.dtype)
-        shape = (len(indices) * self._length1, k * (depth + 1))
-        return sp.csr_array((ones, columns, row_starts), shape=shape)
+        shape = (len(columns) * self._length1, k * (depth + 1))
+        return sp.csr_array((ones, columns.ravel(), row_starts), shape=shape)
+
+    def _forward(self, columns):
+        """Windows and outputs of both convolutions, the second one's flat, from the columns of a batch."""
+        n = len(columns)
+        k1, _, f1 = self.w1.shape
+        k2, _, f2 = self.w2.shape
+        windows1 = self._onehot_windows(columns)
+        no_character = np.zeros((k1, 1, f1), self.dtype)
+        x1 = windows1 @ np.concatenate((self.w1, no_character), axis=1).reshape(-1, f1)
+        np.maximum(x1, 0, out=x1)
+        x1 = x1.reshape(n, self._length1, f1)
+        windows2 = _windows(x1, k2)
+        x2 = windows2 @ self.w2.reshape(-1, f2)
+        np.maximum(x2, 0, out=x2)
+        return windows1, x1, windows2, x2.reshape(n, -1)
+
+    def predict_proba(self, codes, batch_size=None):
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        codes : ndarray of int, shape (n, L)
+        batch_size : int, optional
+            Names at a time; all at once if not given.
+
+        Returns
+        -------
+        ndarray, shape (n, classes)
+            Of the dtype of the weights.
+        """
+        size = batch_size or max(1, len(codes))
+        result = np.empty((len(codes), self.w3.shape[1]), self.dtype)
+        for i in range(0, len(codes), size):
+            *_, flat = self._forward(self._window_columns(codes[i : i + size]))
+            result[i : i + size] = softmax(flat @ self.w3)
+        return result
 
     def gradients(self, indices):
         n, length1 = len(indices), self._length1
         k1, depth, f1 = self.w1.shape
         k2, _, f2 = self.w2.shape
-
-        windows1 = self._onehot_windows(indices)
-        no_character = np.zeros((k1, 1, f1), self.dtype)
-        x1 = windows1 @ np.concatenate((self.w1, no_character), axis=1).reshape(-1, f1)
-        np.maximum(x1, 0, out=x1)
-        x1 = x1.reshape(n, length1, f1)
-
-        windows2 = _windows(x1, k2)
-        x2 = windows2 @ self.w2.reshape(-1, f2)
-        np.maximum(x2, 0, out=x2)
-        flat = x2.reshape(n, -1)
-
+        windows1, x1, windows2, flat = self._forward(self._columns[indices])
         loss, dlogits = self._loss(flat @ self.w3, indices)
 
         dw3 = flat.T @ dlogits
-        dx2 = (dlogits @ self.w3.T).reshape(-1, f2)
-        dx2 *= x2 > 0
+        dx2 = dlogits @ self.w3.T
+        dx2 *= flat > 0
+        dx2 = dx2.reshape(-1, f2)
         dw2 = (windows2.T @ dx2).reshape(self.w2.shape)
 
         padded = np.zeros((n, length1 + k2 - 1, f2), self.dtype)

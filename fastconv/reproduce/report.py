@@ -226,10 +226,10 @@ def _study_in(folder):
     return found.get("study") if isinstance(found, dict) else None
 
 
-def png(figure):
+def png(figure, dpi=DPI):
     """Return a matplotlib Figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
+    figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
 
