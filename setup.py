@@ -29,7 +29,9 @@ if X86:
         *LEVELS["avx2"],
         "-mprefer-vector-width=512",
     ]
-ENGINE = [f"fastconv/engine/{name}" for name in ("step.pxi", "program.pxi", "plan.pxd", "chunk.pxd", "team.h")]
+ENGINE = [
+    f"fastconv/engine/{name}" for name in ("step.pxi", "program.pxi", "plan.pxd", "chunk.pxd", "peak.pxi", "team.h")
+]
 KERNELS = [
     f"fastconv/kernels/{name}" for name in sorted(os.listdir("fastconv/kernels")) if name.endswith((".pxd", ".h"))
 ]

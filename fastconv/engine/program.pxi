@@ -14,7 +14,8 @@ LEVEL = FC_LEVEL.decode()
 # A chunk is about this many floating-point operations of a forward and backward pass: some 100 microseconds of one
 # core without what is skipped. It does not depend on the number of threads, since the order of the sums depends on it.
 cdef double CHUNK_OPERATIONS = 17e6
-cdef Py_ssize_t CHUNK_SAMPLES = 256
+cdef Py_ssize_t CHUNK_SAMPLES = 256  # at most
+cdef Py_ssize_t CHUNK_LEAST = 24     # two tiles of rows, so that large weights are not read for a few samples
 cdef Py_ssize_t STRIP_ROWS = 64
 cdef double LARGEST = 1e12  # elements of an array: sums and products of a few such sizes do not overflow
 cdef dict KINDS = {"onehot_conv1d": ONEHOT_CONV1D, "conv1d": CONV1D, "dense": DENSE, "relu": RELU}
@@ -205,7 +206,7 @@ cdef class Program:
                 op.wt = at
                 at += op.width * plan.tensors[o + 1].channels * padded(op.rows, itemsize)
         plan.packed = at
-        plan.chunk = max(1, min(CHUNK_SAMPLES, <Py_ssize_t> (CHUNK_OPERATIONS / max(3 * self.operations, 1))))
+        plan.chunk = max(CHUNK_LEAST, min(CHUNK_SAMPLES, <Py_ssize_t> (CHUNK_OPERATIONS / max(3 * self.operations, 1))))
         at = 0
         for o in range(plan.n_ops + 1):
             t = &plan.tensors[o]

@@ -3,7 +3,7 @@
 from cython.parallel cimport parallel, prange, threadid
 from libc.math cimport isfinite
 from libc.stdint cimport int16_t, int64_t, uintptr_t
-from libc.stdlib cimport calloc
+from libc.stdlib cimport calloc, malloc
 from libc.string cimport memset
 
 from fastconv.engine.chunk cimport Workspace, backward, forward, gather
@@ -11,7 +11,7 @@ from fastconv.engine.plan cimport Plan, Strip, Tensor
 from fastconv.kernels.pack cimport pack_rows, sum_parts, unpack_rows
 from fastconv.kernels.real cimport padded, real
 from fastconv.kernels.sgd cimport sgd
-from fastconv.kernels.softmax_cross_entropy cimport largest, softmax, softmax_cross_entropy
+from fastconv.kernels.softmax_cross_entropy cimport is_largest, softmax, softmax_cross_entropy
 from fastconv.kernels.tile cimport transpose_rows
 
 cdef extern from "team.h" nogil:
@@ -35,9 +35,8 @@ ctypedef struct Arena:
     # The memory of one call: allocated at once, freed at its end, shared with no other call.
     void *memory
     void *packed        # packed parameters
-    void *velocity      # packed
+    void *velocity      # packed; this and the buffers only for a call that learns
     void *gradients     # gradient buffers, packed
-    void *total         # their sum, packed
     double *losses      # one a buffer
     Py_ssize_t *correct # one a buffer
     Workspace *work     # one a thread
@@ -48,6 +47,7 @@ cdef int open_arena(Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssiz
     """Allocate an arena; MemoryError where there is none."""
     cdef Py_ssize_t packed = padded(plan.packed, itemsize) * itemsize + 64
     cdef Py_ssize_t gradients = padded(plan.gradients, itemsize) * itemsize
+    cdef Py_ssize_t learning = (1 + buffers) * gradients if buffers else 0
     cdef Py_ssize_t values = padded(plan.scratch, itemsize) * itemsize + 64
     cdef Py_ssize_t codes = plan.chunk * plan.tensors[0].length * sizeof(int16_t) // 64 * 64 + 64
     cdef Py_ssize_t counts = max(plan.chunk, plan.tensors[0].length) + 2
@@ -55,10 +55,11 @@ cdef int open_arena(Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssiz
     cdef Py_ssize_t sums = buffers * (sizeof(double) + sizeof(Py_ssize_t)) // 64 * 64 + 64
     cdef char *at
     cdef int t
-    # calloc: the margins between samples are zero, and stay so
     memset(&arena.team, 0, sizeof(fc_team))
-    arena.memory = calloc(64 + threads * sizeof(Workspace) + 64 + sums + packed + (buffers + 2) * gradients
-                          + threads * (values + codes + active), 1)
+    cdef Py_ssize_t size = (64 + threads * sizeof(Workspace) + 64 + sums + packed + learning
+                            + threads * (values + codes + active))
+    # zero: the padding of rows; in a call that learns the margins between samples too
+    arena.memory = calloc(size, 1) if buffers else malloc(size)
     if arena.memory == NULL:
         raise MemoryError("Program: no memory for the scratch of a call")
     at = <char *> aligned(arena.memory)
@@ -68,13 +69,11 @@ cdef int open_arena(Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssiz
     arena.correct = <Py_ssize_t *> (at + buffers * sizeof(double))
     at += sums
     arena.packed = at
+    memset(arena.packed, 0, packed)
     at += packed
-    arena.gradients = at
-    at += buffers * gradients
-    arena.total = at
-    at += gradients
     arena.velocity = at
-    at += gradients
+    arena.gradients = at + gradients
+    at += learning
     for t in range(threads):
         arena.work[t].values = at
         at += values
@@ -156,7 +155,7 @@ cdef void gradient_chunk(
         z, dz = values + last.y + i * last.sample, values + last.dy + i * last.sample
         if batch.labels != NULL:
             scale = 1.0 / batch.n if batch.weight == NULL else (<const real *> batch.weight)[at] / <double> batch.n
-            correct[0] += largest(last.channels, z) == batch.labels[at]
+            correct[0] += is_largest(last.channels, z, batch.labels[at])
             loss[0] += softmax_cross_entropy(last.channels, z, batch.labels[at], batch.smoothing, scale, dz)
         else:
             size = last.length * last.channels
@@ -176,7 +175,7 @@ cdef Py_ssize_t count_chunks(const Plan *plan, Py_ssize_t n) noexcept nogil:
 
 cdef Py_ssize_t count_buffers(const Plan *plan, Py_ssize_t n) noexcept nogil:
     """Gradient buffers that a batch of n needs."""
-    return min(<Py_ssize_t> BUFFERS, count_chunks(plan, n))
+    return max(<Py_ssize_t> 1, min(<Py_ssize_t> BUFFERS, count_chunks(plan, n)))
 
 
 cdef void gradient_chunks(
@@ -192,32 +191,32 @@ cdef void gradient_chunks(
 
 
 cdef void finish_strip(
-    const Strip *strip, const Optimiser *optimiser, Py_ssize_t parts, Py_ssize_t part, const real *buffers,
-    real *total, real *velocity, real *packed,  # OUT
+    const Strip *strip, const Optimiser *optimiser, Py_ssize_t parts, Py_ssize_t part,
+    real *buffers,  # IN; the first becomes their sum
+    real *velocity, real *packed,  # IN and OUT
 ) noexcept nogil:
     """Sum a strip of the gradient buffers in their order; then update its parameters, for the next step."""
     cdef Py_ssize_t at = strip.packed, size = strip.rows * padded(strip.cols, sizeof(real))
-    sum_parts(size, parts, part, buffers + at, total + at)
+    sum_parts(size, parts, part, buffers + at)
     if optimiser != NULL:
-        sgd(size, optimiser.rate, optimiser.momentum, total + at, velocity + at, packed + at)
+        sgd(size, optimiser.rate, optimiser.momentum, buffers + at, velocity + at, packed + at)
         transpose_strip(strip, packed)
 
 
 cdef double step(
     const Plan *plan, const Batch *batch, const Optimiser *optimiser, Arena *arena, int thread,
-    real *total, Py_ssize_t *correct,  # OUT
+    real *gradients, Py_ssize_t *correct,  # OUT
 ) noexcept nogil:
-    """The loss of a batch and its gradient; then the update, if there is an optimiser and the loss is finite.
+    """The loss of a batch and its gradient, in the first of the buffers; then the update, if there is an optimiser and the loss is finite.
 
     Every thread of a team calls this for the same batch, and gets the loss.
     """
     cdef Py_ssize_t s, buffers = count_buffers(plan, batch.n), part = padded(plan.gradients, sizeof(real))
     cdef int b = fc_take(&arena.team), threads = omp_get_num_threads()
-    cdef real *gradients = <real *> arena.gradients
     cdef double loss = 0
     correct[0] = 0
-    if buffers == 0:
-        return loss  # and total is zero
+    if batch.n == 0:
+        return loss  # and the gradient is zero
     while b < buffers:
         gradient_chunks(plan, batch, b, buffers, &arena.work[thread], arena, gradients + b * part)
         b = fc_take(&arena.team)
@@ -228,7 +227,7 @@ cdef double step(
     if not isfinite(loss):
         optimiser = NULL
     for s in range(thread * plan.n_strips // threads, (thread + 1) * plan.n_strips // threads):
-        finish_strip(&plan.strips[s], optimiser, buffers, part, gradients, total, <real *> arena.velocity,
+        finish_strip(&plan.strips[s], optimiser, buffers, part, gradients, <real *> arena.velocity,
                      <real *> arena.packed)
     if thread == 0:
         arena.team.next = 0
@@ -270,14 +269,14 @@ cdef void predict_all(
 cdef void train_thread(
     const Plan *plan, Batch batch, Optimiser optimiser, Py_ssize_t updates, const int64_t *starts, const double *rates,
     Arena *arena, int thread,
-    real *total, double *losses, int64_t *correct, Py_ssize_t *made,  # OUT
+    real *gradients, double *losses, int64_t *correct, Py_ssize_t *made,  # OUT
 ) noexcept nogil:
     """Update after update, as one thread of a team, until a loss is no longer finite."""
     cdef Py_ssize_t u, hits
     cdef double loss
     for u in range(updates):
         batch.first, batch.n, optimiser.rate = starts[u], starts[u + 1] - starts[u], rates[u]
-        loss = step(plan, &batch, &optimiser, arena, thread, total, &hits)
+        loss = step(plan, &batch, &optimiser, arena, thread, gradients, &hits)
         if thread == 0:
             losses[u], correct[u], made[0] = loss, hits, u + isfinite(loss)
         if not isfinite(loss):
@@ -297,7 +296,7 @@ cdef Py_ssize_t train_all(
     load(plan, parameters, arena)
     pack_all(plan, velocity, <real *> arena.velocity)
     with parallel(num_threads=threads, use_threads_if=threads > 1):
-        train_thread(plan, batch[0], optimiser, updates, starts, rates, arena, threadid(), <real *> arena.total,
+        train_thread(plan, batch[0], optimiser, updates, starts, rates, arena, threadid(), <real *> arena.gradients,
                      losses, correct, &made)
     unpack_all(plan, <real *> arena.packed, parameters)
     unpack_all(plan, <real *> arena.velocity, velocity)
@@ -306,11 +305,11 @@ cdef Py_ssize_t train_all(
 
 cdef void gradient_thread(
     const Plan *plan, const Batch *batch, Arena *arena, int thread,
-    real *total, double *loss, Py_ssize_t *correct,  # OUT
+    real *gradients, double *loss, Py_ssize_t *correct,  # OUT
 ) noexcept nogil:
     """The loss of a batch and its gradient, as one thread of a team."""
     cdef Py_ssize_t hits
-    cdef double found = step(plan, batch, NULL, arena, thread, total, &hits)
+    cdef double found = step(plan, batch, NULL, arena, thread, gradients, &hits)
     if thread == 0:
         loss[0], correct[0] = found, hits
 
@@ -323,6 +322,6 @@ cdef double gradient_of(
     cdef double loss = 0
     load(plan, parameters, arena)
     with parallel(num_threads=threads, use_threads_if=threads > 1):
-        gradient_thread(plan, batch, arena, threadid(), <real *> arena.total, &loss, correct)
-    unpack_all(plan, <real *> arena.total, flat)
+        gradient_thread(plan, batch, arena, threadid(), <real *> arena.gradients, &loss, correct)
+    unpack_all(plan, <real *> arena.gradients, flat)
     return loss

@@ -26,12 +26,11 @@ cdef inline void unpack_rows(
 
 
 cdef inline void sum_parts(
-    Py_ssize_t size, Py_ssize_t parts, Py_ssize_t part, const real *a,
-    real *s,  # OUT (size,)
+    Py_ssize_t size, Py_ssize_t parts, Py_ssize_t part,
+    real *a,  # IN; OUT (size,)
 ) noexcept nogil:
-    """s[i] = sum over q < parts, in this order, of a[q*part + i]."""
+    """a[i] = sum over q < parts, in this order, of a[q*part + i]."""
     cdef Py_ssize_t i, q
-    memcpy(s, a, size * sizeof(real))
     for q in range(1, parts):
         for i in range(size):
-            s[i] += a[q * part + i]
+            a[i] += a[q * part + i]

@@ -45,9 +45,10 @@ cdef inline double softmax_cross_entropy(
     return factor * loss
 
 
-cdef inline Py_ssize_t largest(Py_ssize_t classes, const real *z) noexcept nogil:
-    """argmax z, the first of equals."""
-    cdef Py_ssize_t c, best = 0
-    for c in range(1, classes):
-        best = c if z[c] > z[best] else best
-    return best
+cdef inline bint is_largest(Py_ssize_t classes, const real *z, Py_ssize_t label) noexcept nogil:
+    """Whether argmax z, the first of equals, is the label."""
+    cdef Py_ssize_t c
+    for c in range(classes):
+        if not (z[c] < z[label] or (c >= label and z[c] == z[label])):
+            return False
+    return True
