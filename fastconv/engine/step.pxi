@@ -1,6 +1,6 @@
 # A step: chunks of samples on threads, their gradients summed in a fixed order, the optimiser, the next step.
 
-from cython.parallel cimport parallel, prange, threadid
+from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite
 from libc.stdint cimport int16_t, int64_t, uintptr_t
 from libc.stdlib cimport calloc, malloc
@@ -18,6 +18,7 @@ cdef extern from "team.h" nogil:
     ctypedef struct fc_team:
         int next
     int omp_get_num_threads()
+    void fc_join(fc_team *)
     int fc_take(fc_team *)
     void fc_wait(fc_team *)
 
@@ -254,16 +255,28 @@ cdef void predict_chunk(
         unpack_rows(last.length, last.channels, z, y + work.rows[i] * last.length * last.channels)
 
 
+cdef void predict_thread(
+    const Plan *plan, const Batch *batch, bint probabilities, Arena *arena, int thread, const real *packed,
+    real *y,  # OUT (batch.n, length, channels)
+) noexcept nogil:
+    """The output of every sample, chunk by chunk, as one thread of a team."""
+    cdef Py_ssize_t first
+    fc_join(&arena.team)
+    first = fc_take(&arena.team) * plan.chunk
+    while first < batch.n:
+        predict_chunk(plan, batch, first, min(plan.chunk, batch.n - first), &arena.work[thread], packed,
+                      probabilities, y)
+        first = fc_take(&arena.team) * plan.chunk
+
+
 cdef void predict_all(
     const Plan *plan, const Batch *batch, const real *parameters, bint probabilities, Arena *arena, int threads,
     real *y,  # OUT (batch.n, length, channels)
 ) noexcept nogil:
-    """The output of every sample, chunk by chunk."""
-    cdef Py_ssize_t c, chunks = count_chunks(plan, batch.n)
+    """The output of every sample."""
     pack_all(plan, parameters, <real *> arena.packed)
-    for c in prange(chunks, num_threads=threads, use_threads_if=threads > 1, schedule="dynamic", chunksize=1):
-        predict_chunk(plan, batch, c * plan.chunk, min(plan.chunk, batch.n - c * plan.chunk),
-                      &arena.work[threadid()], <const real *> arena.packed, probabilities, y)
+    with parallel(num_threads=threads, use_threads_if=threads > 1):
+        predict_thread(plan, batch, probabilities, arena, threadid(), <const real *> arena.packed, y)
 
 
 cdef void train_thread(
@@ -274,6 +287,7 @@ cdef void train_thread(
     """Update after update, as one thread of a team, until a loss is no longer finite."""
     cdef Py_ssize_t u, hits
     cdef double loss
+    fc_join(&arena.team)
     for u in range(updates):
         batch.first, batch.n, optimiser.rate = starts[u], starts[u + 1] - starts[u], rates[u]
         loss = step(plan, &batch, &optimiser, arena, thread, gradients, &hits)
@@ -309,7 +323,9 @@ cdef void gradient_thread(
 ) noexcept nogil:
     """The loss of a batch and its gradient, as one thread of a team."""
     cdef Py_ssize_t hits
-    cdef double found = step(plan, batch, NULL, arena, thread, gradients, &hits)
+    cdef double found
+    fc_join(&arena.team)
+    found = step(plan, batch, NULL, arena, thread, gradients, &hits)
     if thread == 0:
         loss[0], correct[0] = found, hits
 

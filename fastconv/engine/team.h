@@ -1,7 +1,9 @@
-/* The threads of one parallel region: a barrier that gives its core away, and a counter that deals out work.
+/* The threads of one parallel region: they join, take pieces of work, and wait for each other.
  *
- * OpenMP's own barriers spin for milliseconds.  Where another thread of the team waits for the same core, that is how
- * long it waits; here a thread spins for some microseconds and then offers its core at each turn.
+ * OpenMP's own barriers spin for milliseconds, and a thread that wakes up on a core where another one of its team is at
+ * work may wait there for its time slice, and again at the next barrier.  Here a thread that waits offers its core after
+ * some microseconds, so does one that works while the team is not complete, and one that joins on a taken core moves to
+ * a free one.
  */
 #ifndef FASTCONV_TEAM_H
 #define FASTCONV_TEAM_H
@@ -21,12 +23,47 @@ static inline int sched_yield(void) { return 0; }
 #endif
 
 #define FC_SPINS 300 /* about 5 microseconds */
+#define FC_CORES 1024
 
 typedef struct {
+    int present;         /* threads that have joined */
     int arrived, passed; /* threads at the barrier; how often all have passed it */
     int next;            /* the next piece of work */
+    char taken[FC_CORES];
 } fc_team;
 
+/* Every thread joins once, before it works. */
+static inline void fc_join(fc_team *team)
+{
+#if defined(_OPENMP) && defined(__linux__) && defined(CPU_SET)
+    cpu_set_t allowed, free;
+    const int here = omp_get_num_threads() > 1 ? sched_getcpu() : -1;
+    if (here >= 0 && here < FC_CORES && __atomic_exchange_n(&team->taken[here], 1, __ATOMIC_RELAXED) &&
+        sched_getaffinity(0, sizeof(allowed), &allowed) == 0) {
+        CPU_ZERO(&free);
+        for (int c = 0; c < CPU_SETSIZE && c < FC_CORES; c++)
+            if (CPU_ISSET(c, &allowed) && !__atomic_load_n(&team->taken[c], __ATOMIC_RELAXED))
+                CPU_SET(c, &free);
+        if (CPU_COUNT(&free) && sched_setaffinity(0, sizeof(free), &free) == 0) { /* moves the thread at once */
+            const int there = sched_getcpu();
+            if (there >= 0 && there < FC_CORES)
+                __atomic_store_n(&team->taken[there], 1, __ATOMIC_RELAXED);
+            sched_setaffinity(0, sizeof(allowed), &allowed);
+        }
+    }
+#endif
+    __atomic_fetch_add(&team->present, 1, __ATOMIC_RELAXED);
+}
+
+/* The number of the next piece of work. */
+static inline int fc_take(fc_team *team)
+{
+    if (__atomic_load_n(&team->present, __ATOMIC_RELAXED) < omp_get_num_threads())
+        sched_yield();
+    return __atomic_fetch_add(&team->next, 1, __ATOMIC_RELAXED);
+}
+
+/* The barrier. */
 static inline void fc_wait(fc_team *team)
 {
     const int passed = __atomic_load_n(&team->passed, __ATOMIC_RELAXED);
@@ -41,7 +78,5 @@ static inline void fc_wait(fc_team *team)
         else
             sched_yield();
 }
-
-static inline int fc_take(fc_team *team) { return __atomic_fetch_add(&team->next, 1, __ATOMIC_RELAXED); }
 
 #endif
