@@ -99,15 +99,15 @@ static void FC_NAME(fc_multiply)(const fc_product *p, const FC_REAL *a, const FC
 
 /* One position of fc_slide: acc[j] += x[c] * w[c, j] for the channels c that are `live`. */
 static inline __attribute__((always_inline)) void FC_NAME(fc_slide_position)(
-    const int taps, const int vecs, const fc_window *p, uint64_t live, const FC_REAL *x, const FC_REAL *w,
-    FC_NAME(fc_vec) acc[][2] /* IN and OUT */)
+    const int taps, const int vecs, const ptrdiff_t w_row, const fc_window *p, uint64_t live, const FC_REAL *x,
+    const FC_REAL *w, FC_NAME(fc_vec) acc[][2] /* IN and OUT */)
 {
     typedef FC_NAME(fc_vec) vec;
     const vec zero = {0};
     for (; live; live &= live - 1) {
         const ptrdiff_t channel = __builtin_ctzll(live);
         const vec a = x[channel] - zero;
-        const FC_REAL *wj = w + channel * p->w_row;
+        const FC_REAL *wj = w + channel * w_row;
 #pragma GCC unroll 8
         for (int j = 0; j < taps; j++, wj += p->w_tap)
 #pragma GCC unroll 2
@@ -132,7 +132,7 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_look)(
 
 /* One sample of fc_slide; taps and vecs are constants at every call. */
 static inline __attribute__((always_inline)) void FC_NAME(fc_slide_sample)(
-    const int taps, const int vecs, const fc_window *p, ptrdiff_t positions, ptrdiff_t outputs, const FC_REAL *x,
+    const int taps, const int vecs, const ptrdiff_t w_row, const fc_window *p, ptrdiff_t positions, ptrdiff_t outputs, const FC_REAL *x,
     const FC_REAL *w, const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT */)
 {
     typedef FC_NAME(fc_vec) vec;
@@ -153,12 +153,12 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_sample)(
 #pragma GCC unroll 8
     for (int i = 0; i < taps - 1; i++)
         if (i < positions)
-            FC_NAME(fc_slide_position)(i + 1, vecs, p, live[i], x + i * p->x_row, w + (taps - 1 - i) * p->w_tap, acc);
+            FC_NAME(fc_slide_position)(i + 1, vecs, w_row, p, live[i], x + i * p->x_row, w + (taps - 1 - i) * p->w_tap, acc);
     for (ptrdiff_t i = taps - 1; i < outputs + taps - 1; i++, c += p->c_row) {
         if (i % FC_AHEAD == 0)
             FC_NAME(fc_slide_look)(p, positions - i, x + i * p->x_row, live);
         if (i < positions)
-            FC_NAME(fc_slide_position)(taps, vecs, p, live[i % FC_AHEAD], x + i * p->x_row, w, acc);
+            FC_NAME(fc_slide_position)(taps, vecs, w_row, p, live[i % FC_AHEAD], x + i * p->x_row, w, acc);
         FC_NAME(fc_finish)(vecs, acc[0], p->relu, mask, c);
         mask = mask ? mask + p->c_row : NULL;
 #pragma GCC unroll 8
@@ -171,14 +171,14 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_sample)(
 
 /* Both rows of positions and outputs are multiplied by a sample's own count, so that a window can slide backwards. */
 static inline __attribute__((always_inline)) void FC_NAME(fc_slide_tile)(
-    const int taps, const int vecs, const fc_window *p, const FC_REAL *x, const FC_REAL *w, const FC_REAL *bias,
-    const FC_REAL *mask, FC_REAL *c /* OUT */)
+    const int taps, const int vecs, const ptrdiff_t w_row, const fc_window *p, const FC_REAL *x, const FC_REAL *w,
+    const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT */)
 {
     for (ptrdiff_t i = 0; i < p->samples; i++) {
         const ptrdiff_t positions = p->positions[i], outputs = p->outputs[i];
         const ptrdiff_t last = p->x_row < 0 ? positions - 1 : 0;
         const ptrdiff_t at = i * p->c_sample - last * p->c_row;
-        FC_NAME(fc_slide_sample)(taps, vecs, p, positions, outputs, x + i * p->x_sample - last * p->x_row, w, bias,
+        FC_NAME(fc_slide_sample)(taps, vecs, w_row, p, positions, outputs, x + i * p->x_sample - last * p->x_row, w, bias,
                                  mask ? mask + at : NULL, c + at);
     }
 }
@@ -191,10 +191,12 @@ static void FC_NAME(fc_slide)(const fc_window *p, const FC_REAL *x, const FC_REA
         const FC_REAL *bj = bias ? bias + j : NULL, *mj = mask ? mask + j : NULL;
 #define FC_CASE(T)                                                        \
     case T:                                                               \
-        if (vecs == 2 && T <= FC_SLIDE_WIDE)                              \
-            FC_NAME(fc_slide_tile)(T, 2, p, x, w + j, bj, mj, c + j);     \
-        else                                                              \
-            FC_NAME(fc_slide_tile)(T, 1, p, x, w + j, bj, mj, c + j);     \
+        if (vecs == 1 || T > FC_SLIDE_WIDE)                                             \
+            FC_NAME(fc_slide_tile)(T, 1, p->w_row, p, x, w + j, bj, mj, c + j);         \
+        else if (p->w_row == 2 * FC_LANES)                                              \
+            FC_NAME(fc_slide_tile)(T, 2, 2 * FC_LANES, p, x, w + j, bj, mj, c + j);     \
+        else                                                                            \
+            FC_NAME(fc_slide_tile)(T, 2, p->w_row, p, x, w + j, bj, mj, c + j);         \
         break;
         switch (p->taps) {
             FC_CASE(1) FC_CASE(2) FC_CASE(3) FC_CASE(4) FC_CASE(5) FC_CASE(6) FC_CASE(7) FC_CASE(8)
