@@ -43,6 +43,16 @@ def test_threads(benchmark, names, size, threads):
     contest(benchmark, "fastconv", threads, names, timing.CONTESTS[SIZES[size]], rounds=15)
 
 
+@pytest.mark.benchmark(group="overhead: 100 updates of batch 19, no name with a letter")
+def test_overhead(benchmark, names):
+    """What an update costs when no convolution has anything to do: 10 us at most, the optimiser's pass included."""
+    size = timing.CONTESTS["small"]
+    task = timing.make_task(*names[1:], size.filters, size.widths)
+    contestant = contestants.build("fastconv", task._replace(codes=np.full_like(task.codes, -1)), 1)
+    batches = np.random.default_rng(1).integers(0, len(task.codes), (100, size.batch_size))
+    benchmark.pedantic(contestant.run, (batches,), setup=contestant.restart, rounds=15)
+
+
 @pytest.mark.benchmark(group="100 updates by instruction set")
 @pytest.mark.parametrize("level", cpu.supported())
 def test_level(benchmark, names, level):

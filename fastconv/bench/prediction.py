@@ -25,9 +25,9 @@ def run(
     """Compare predictions of every implementation at hand.
 
     Each implementation runs in a process of its own and takes the batch size that is fastest for it; the runs
-    alternate, each after one that is not counted, and the median counts. All have the same weights in float32, get the
-    same int16 codes and give probabilities as a NumPy array; the probabilities are compared with those of a float64
-    network. The names are the given ones, again and again.
+    alternate, each after a pause and a run that is not counted, and the median counts. All have the same weights in
+    float32, get the same int16 codes and give probabilities as a NumPy array; the probabilities are compared with those
+    of a float64 network. The names are the given ones, again and again.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +29,8 @@ SLOW_REPEATS = 3
 """Runs of those, at most."""
 LIBRARIES = {"NumPy": "numpy", "SciPy": "scipy", "PyTorch": "torch", "JAX": "jax"}
 """What the implementations are built on: the packages by name."""
+PAUSE = 0.1
+"""Seconds before each request to a process."""
 PEAK_SECONDS = 0.1
 """That each measurement of the multiply-add peak takes; there is one before the first round and one after each."""
 
@@ -59,7 +62,8 @@ def run(
 ):  # fmt: skip
     """Time a number of updates for every implementation at hand.
 
-    Each implementation runs in a process of its own; the runs alternate, each after one of its own that is not counted
+    Each implementation runs in a process of its own; the runs alternate, each after a pause (in which the threads of
+    the process before go to sleep: OpenBLAS's and OpenMP's spin for a while) and a run of its own that is not counted
     (so that caches are warm and threads awake), and the median counts. All start from the same weights and make the
     same updates on the same batches in float32, and gathering a batch from the data set is part of the work. The losses
     are compared at the end. Between the rounds the multiply-add peak of one core is measured, and the median counts.
@@ -235,7 +239,8 @@ class Worker:
             return {"unavailable": f"its process ended with exit status {self.process.wait()}"}
 
     def ask(self, **request):
-        """Return the answer to a request, or raise WorkerError if the process cannot give it."""
+        """Return the answer to a request, after a pause, or raise WorkerError if the process cannot give it."""
+        time.sleep(PAUSE)
         answer = self._answer(request)
         if "unavailable" in answer:
             raise WorkerError(f"bench: {self.name}: {answer['unavailable']}")

@@ -36,15 +36,15 @@ typedef struct {
 static inline void fc_join(fc_team *team)
 {
 #if defined(_OPENMP) && defined(__linux__) && defined(CPU_SET)
-    cpu_set_t allowed, free;
+    cpu_set_t allowed, vacant;
     const int here = omp_get_num_threads() > 1 ? sched_getcpu() : -1;
     if (here >= 0 && here < FC_CORES && __atomic_exchange_n(&team->taken[here], 1, __ATOMIC_RELAXED) &&
         sched_getaffinity(0, sizeof(allowed), &allowed) == 0) {
-        CPU_ZERO(&free);
+        CPU_ZERO(&vacant);
         for (int c = 0; c < CPU_SETSIZE && c < FC_CORES; c++)
             if (CPU_ISSET(c, &allowed) && !__atomic_load_n(&team->taken[c], __ATOMIC_RELAXED))
-                CPU_SET(c, &free);
-        if (CPU_COUNT(&free) && sched_setaffinity(0, sizeof(free), &free) == 0) { /* moves the thread at once */
+                CPU_SET(c, &vacant);
+        if (CPU_COUNT(&vacant) && sched_setaffinity(0, sizeof(vacant), &vacant) == 0) { /* moves the thread at once */
             const int there = sched_getcpu();
             if (there >= 0 && there < FC_CORES)
                 __atomic_store_n(&team->taken[there], 1, __ATOMIC_RELAXED);
