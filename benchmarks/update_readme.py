@@ -1,8 +1,8 @@
 """Rewrite the README's tables and pictures from a real run of all tasks: ``python benchmarks/update_readme.py``.
 
 The section between the README's two markers is replaced and nothing else; the pictures go into the folder ``docs``
-beside it. Figures come from the run alone, goals that were not reached included. With ``--results`` they come from the
-file that ``fastconv bench --task all --json FILE`` wrote.
+beside it. Figures come from the run alone, or with ``--results`` from the file that
+``fastconv bench --task all --json FILE`` wrote. The project's goals are printed, those that were not reached included.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def section(results):
             "",
             picture("prediction"),
             "",
-            *goals(results),
+            "Each kernel at each instruction set, on one core; what skips zeros can lie above the roof:",
             "",
             picture("roofline"),
             *left_out(results),
@@ -96,6 +96,7 @@ def updates(result):
             "implementation",
             "threads",
             f"{result['settings']['updates']:,} updates",
+            "fastest run",
             "GFLOP/s",
             "% of peak",
             "x naive",
@@ -107,6 +108,7 @@ def updates(result):
                 emphasised(row["name"]),
                 str(row["threads"]),
                 milliseconds(row) + (f" (from {row['scaled_from']} updates)" if row["scaled_from"] else ""),
+                f"{row['fastest'] * 1e3:,.1f} ms",
                 f"{row['gflops']:,.3g}",
                 f"{row['percent_of_peak']:,.3g}",
                 f"{row['ratio_to_naive']:,.0f}",
@@ -119,7 +121,8 @@ def updates(result):
     return [
         *lines,
         "",
-        "Best peer: the fastest other implementation at that number of threads or fewer, then at equal threads. "
+        f"Medians of {result['settings']['repeats']} runs. Best peer: the fastest other implementation at that number "
+        "of threads or fewer, then at equal threads. "
         f"GFLOP/s: the effective rate, of {result['settings']['operations_per_update'] / 1e6:.1f} MFLOP an update for "
         "everybody, as if nothing were skipped and layer 1 gathered; % of peak: of one core's multiply-adds. Losses "
         f"agree to {result['loss_difference']:.0e}.",
@@ -304,6 +307,7 @@ def main(arguments=None):
     for task in PICTURES:
         write_atomically(folder / f"{task}.png", png(suite.chart(results[task]), DPI))
     write_atomically(options.readme, f"{before}{BEGIN}\n{section(results)}\n{END}{after}")
+    print("\n".join(goals(results)))
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ class Contest(NamedTuple):
 
 
 CONTESTS = {
-    "updates": Contest(100, 100, (30, 30), (5, 5), repeats=7, slow=True),
+    "updates": Contest(100, 100, (30, 30), (5, 5), repeats=15, slow=True),
     "small": Contest(20_000, 19, (20, 20), (5, 3), repeats=3, peer_updates=2000),
     "batch521": Contest(100, 521, (30, 30), (5, 5), repeats=5),
     "large": Contest(20, 521, (128, 128), (5, 5), repeats=5),
