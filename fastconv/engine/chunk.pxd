@@ -144,8 +144,8 @@ cdef inline void backward(
             conv1d_backward_w(n, tx.channels, op.width, ty.channels, tx.sample, x, active_x, active_y, ty.sample,
                               dy, work.counts, add, gradients + op.w)
             if op.wt >= 0:
-                conv1d_backward_x(n, tx.length, tx.channels, op.width, ty.channels, ty.sample, dy, active_x, packed + op.wt,
-                                  mask, tx.sample, dx)
+                conv1d_backward_x(n, tx.length, tx.channels, op.width, ty.channels, ty.sample, dy, active_x,
+                                  packed + op.wt, mask, tx.sample, dx)
         elif op.kind == DENSE:
             dense_backward_w(n, tx.length, tx.channels, ty.channels, active_x, tx.sample, x, ty.sample,
                              dy, add, gradients + op.w)

@@ -44,7 +44,9 @@ ctypedef struct Arena:
     fc_team team        # the threads at work
 
 
-cdef int open_arena(Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t buffers, int threads) except -1 nogil:
+cdef int open_arena(
+    Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t buffers, int threads
+) except -1 nogil:
     """Allocate an arena; MemoryError where there is none."""
     cdef Py_ssize_t packed = padded(plan.packed, itemsize) * itemsize + 64
     cdef Py_ssize_t gradients = padded(plan.gradients, itemsize) * itemsize

@@ -59,7 +59,8 @@ cdef inline void multiply(
 ) noexcept nogil:
     """c[i, j] = bias[j] + sum_{s, k} a[i*a_row + s*a_segment + k*a_step] b[s*b_segment + k*b_row + j]
 
-    (c[i, j] in place of bias[j] where p.add is set), then max(0, c) where p.relu is set, then 0 where mask (laid out as c) is not positive.
+    (c[i, j] in place of bias[j] where p.add is set), then max(0, c) where p.relu is set, then 0 where mask (laid out
+    as c) is not positive.
     """
     if real is float:
         fc_multiply_float(p, a, b, bias, mask, c)

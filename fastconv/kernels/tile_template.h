@@ -130,10 +130,10 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_look)(
     }
 }
 
-/* One sample of fc_slide; taps and vecs are constants at every call. */
+/* One sample of fc_slide; taps and vecs, and w_row where it can be, are constants at every call. */
 static inline __attribute__((always_inline)) void FC_NAME(fc_slide_sample)(
-    const int taps, const int vecs, const ptrdiff_t w_row, const fc_window *p, ptrdiff_t positions, ptrdiff_t outputs, const FC_REAL *x,
-    const FC_REAL *w, const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT */)
+    const int taps, const int vecs, const ptrdiff_t w_row, const fc_window *p, ptrdiff_t positions, ptrdiff_t outputs,
+    const FC_REAL *x, const FC_REAL *w, const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT */)
 {
     typedef FC_NAME(fc_vec) vec;
     const vec zero = {0};
@@ -153,7 +153,8 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_sample)(
 #pragma GCC unroll 8
     for (int i = 0; i < taps - 1; i++)
         if (i < positions)
-            FC_NAME(fc_slide_position)(i + 1, vecs, w_row, p, live[i], x + i * p->x_row, w + (taps - 1 - i) * p->w_tap, acc);
+            FC_NAME(fc_slide_position)(i + 1, vecs, w_row, p, live[i], x + i * p->x_row,
+                                       w + (taps - 1 - i) * p->w_tap, acc);
     for (ptrdiff_t i = taps - 1; i < outputs + taps - 1; i++, c += p->c_row) {
         if (i % FC_AHEAD == 0)
             FC_NAME(fc_slide_look)(p, positions - i, x + i * p->x_row, live);
@@ -169,7 +170,7 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_sample)(
     }
 }
 
-/* Both rows of positions and outputs are multiplied by a sample's own count, so that a window can slide backwards. */
+/* All samples of fc_slide; a window that slides backwards begins at a sample's last position. */
 static inline __attribute__((always_inline)) void FC_NAME(fc_slide_tile)(
     const int taps, const int vecs, const ptrdiff_t w_row, const fc_window *p, const FC_REAL *x, const FC_REAL *w,
     const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT */)
@@ -178,8 +179,8 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_tile)(
         const ptrdiff_t positions = p->positions[i], outputs = p->outputs[i];
         const ptrdiff_t last = p->x_row < 0 ? positions - 1 : 0;
         const ptrdiff_t at = i * p->c_sample - last * p->c_row;
-        FC_NAME(fc_slide_sample)(taps, vecs, w_row, p, positions, outputs, x + i * p->x_sample - last * p->x_row, w, bias,
-                                 mask ? mask + at : NULL, c + at);
+        FC_NAME(fc_slide_sample)(taps, vecs, w_row, p, positions, outputs, x + i * p->x_sample - last * p->x_row, w,
+                                 bias, mask ? mask + at : NULL, c + at);
     }
 }
 
@@ -189,14 +190,14 @@ static void FC_NAME(fc_slide)(const fc_window *p, const FC_REAL *x, const FC_REA
     for (ptrdiff_t j = 0, vecs; j < p->cols; j += vecs * FC_LANES) {
         vecs = p->cols - j > FC_LANES && p->taps <= FC_SLIDE_WIDE ? 2 : 1;
         const FC_REAL *bj = bias ? bias + j : NULL, *mj = mask ? mask + j : NULL;
-#define FC_CASE(T)                                                        \
-    case T:                                                               \
-        if (vecs == 1 || T > FC_SLIDE_WIDE)                                             \
-            FC_NAME(fc_slide_tile)(T, 1, p->w_row, p, x, w + j, bj, mj, c + j);         \
-        else if (p->w_row == 2 * FC_LANES)                                              \
-            FC_NAME(fc_slide_tile)(T, 2, 2 * FC_LANES, p, x, w + j, bj, mj, c + j);     \
-        else                                                                            \
-            FC_NAME(fc_slide_tile)(T, 2, p->w_row, p, x, w + j, bj, mj, c + j);         \
+#define FC_CASE(T)                                                                  \
+    case T:                                                                         \
+        if (vecs == 1 || T > FC_SLIDE_WIDE)                                         \
+            FC_NAME(fc_slide_tile)(T, 1, p->w_row, p, x, w + j, bj, mj, c + j);     \
+        else if (p->w_row == 2 * FC_LANES) /* up to two vectors of filters */       \
+            FC_NAME(fc_slide_tile)(T, 2, 2 * FC_LANES, p, x, w + j, bj, mj, c + j); \
+        else                                                                        \
+            FC_NAME(fc_slide_tile)(T, 2, p->w_row, p, x, w + j, bj, mj, c + j);     \
         break;
         switch (p->taps) {
             FC_CASE(1) FC_CASE(2) FC_CASE(3) FC_CASE(4) FC_CASE(5) FC_CASE(6) FC_CASE(7) FC_CASE(8)
@@ -205,8 +206,8 @@ static void FC_NAME(fc_slide)(const fc_window *p, const FC_REAL *x, const FC_REA
     }
 }
 
-/* The one-hot form of codes, convolved: y[p, :] = bias + sum over k with codes[p + k] >= 0 of W[k*w_tap + codes[p + k]*w_row + :]
- * for p < positions, where codes has `length` elements that count. */
+/* The one-hot form of codes, convolved: y[p, :] = bias + the sum of W[k*w_tap + codes[p + k]*w_row + :] over the k
+ * below width with codes[p + k] >= 0, for p < positions, where codes has `length` elements that count. */
 static void FC_NAME(fc_lookup)(const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
                                const FC_REAL *w, const FC_REAL *bias, FC_REAL *y /* OUT */)
 {
