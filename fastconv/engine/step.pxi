@@ -17,7 +17,7 @@ from fastconv.kernels.tile cimport transpose_rows
 cdef extern from "team.h" nogil:
     ctypedef struct fc_team:
         int next
-    int omp_get_num_threads()
+    int FC_THREADS()
     void fc_join(fc_team *)
     int fc_take(fc_team *)
     void fc_wait(fc_team *)
@@ -215,7 +215,7 @@ cdef double step(
     Every thread of a team calls this for the same batch, and gets the loss.
     """
     cdef Py_ssize_t s, buffers = count_buffers(plan, batch.n), part = padded(plan.gradients, sizeof(real))
-    cdef int b = fc_take(&arena.team), threads = omp_get_num_threads()
+    cdef int b = fc_take(&arena.team), threads = FC_THREADS()
     cdef double loss = 0
     correct[0] = 0
     if batch.n == 0:

@@ -11,9 +11,11 @@
 #ifdef _OPENMP
 #include <omp.h>
 #include <sched.h>
+#define FC_THREADS() omp_get_num_threads()
+#define FC_YIELD() sched_yield()
 #else
-static inline int omp_get_num_threads(void) { return 1; }
-static inline int sched_yield(void) { return 0; }
+#define FC_THREADS() 1
+#define FC_YIELD() ((void)0)
 #endif
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -37,7 +39,7 @@ static inline void fc_join(fc_team *team)
 {
 #if defined(_OPENMP) && defined(__linux__) && defined(CPU_SET)
     cpu_set_t allowed, vacant;
-    const int here = omp_get_num_threads() > 1 ? sched_getcpu() : -1;
+    const int here = FC_THREADS() > 1 ? sched_getcpu() : -1;
     if (here >= 0 && here < FC_CORES && __atomic_exchange_n(&team->taken[here], 1, __ATOMIC_RELAXED) &&
         sched_getaffinity(0, sizeof(allowed), &allowed) == 0) {
         CPU_ZERO(&vacant);
@@ -58,8 +60,8 @@ static inline void fc_join(fc_team *team)
 /* The number of the next piece of work. */
 static inline int fc_take(fc_team *team)
 {
-    if (__atomic_load_n(&team->present, __ATOMIC_RELAXED) < omp_get_num_threads())
-        sched_yield();
+    if (__atomic_load_n(&team->present, __ATOMIC_RELAXED) < FC_THREADS())
+        FC_YIELD();
     return __atomic_fetch_add(&team->next, 1, __ATOMIC_RELAXED);
 }
 
@@ -67,7 +69,7 @@ static inline int fc_take(fc_team *team)
 static inline void fc_wait(fc_team *team)
 {
     const int passed = __atomic_load_n(&team->passed, __ATOMIC_RELAXED);
-    if (__atomic_add_fetch(&team->arrived, 1, __ATOMIC_ACQ_REL) == omp_get_num_threads()) {
+    if (__atomic_add_fetch(&team->arrived, 1, __ATOMIC_ACQ_REL) == FC_THREADS()) {
         team->arrived = 0;
         __atomic_store_n(&team->passed, passed + 1, __ATOMIC_RELEASE);
         return;
@@ -76,7 +78,7 @@ static inline void fc_wait(fc_team *team)
         if (spins < FC_SPINS)
             FC_PAUSE();
         else
-            sched_yield();
+            FC_YIELD();
 }
 
 #endif
