@@ -6,7 +6,7 @@ cdef extern from "peak.h" nogil:
     enum: FC_CHAIN_NUMBERS
     void fc_multiply_adds(Py_ssize_t, float, float, float *)
 
-cdef Py_ssize_t PEAK_ROUNDS = 100_000  # some 0.2 milliseconds: shorter than a time slice, so that the best is undisturbed
+cdef Py_ssize_t PEAK_ROUNDS = 100_000  # some 0.2 ms: shorter than a time slice, so that the best is undisturbed
 
 
 def multiply_add_peak(double seconds=0.05):

@@ -61,7 +61,7 @@ cdef int open_arena(
     memset(&arena.team, 0, sizeof(fc_team))
     cdef Py_ssize_t size = (64 + threads * sizeof(Workspace) + 64 + sums + packed + learning
                             + threads * (values + codes + active))
-    # zero: the padding of rows; in a call that learns the margins between samples too
+    # zero in a call that learns, for its gradients' padding and margins; else where it matters, the parameters' padding
     arena.memory = calloc(size, 1) if buffers else malloc(size)
     if arena.memory == NULL:
         raise MemoryError("Program: no memory for the scratch of a call")
@@ -72,7 +72,8 @@ cdef int open_arena(
     arena.correct = <Py_ssize_t *> (at + buffers * sizeof(double))
     at += sums
     arena.packed = at
-    memset(arena.packed, 0, packed)
+    if not buffers:
+        memset(arena.packed, 0, packed)
     at += packed
     arena.velocity = at
     arena.gradients = at + gradients
@@ -210,7 +211,7 @@ cdef double step(
     const Plan *plan, const Batch *batch, const Optimiser *optimiser, Arena *arena, int thread,
     real *gradients, Py_ssize_t *correct,  # OUT
 ) noexcept nogil:
-    """The loss of a batch and its gradient, in the first of the buffers; then the update, if there is an optimiser and the loss is finite.
+    """The loss of a batch and its gradient, in the first buffer; the update, if there is an optimiser and it is finite.
 
     Every thread of a team calls this for the same batch, and gets the loss.
     """

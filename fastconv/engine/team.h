@@ -1,9 +1,9 @@
 /* The threads of one parallel region: they join, take pieces of work, and wait for each other.
  *
  * OpenMP's own barriers spin for milliseconds, and a thread that wakes up on a core where another one of its team is at
- * work may wait there for its time slice, and again at the next barrier.  Here a thread that waits offers its core after
- * some microseconds, so does one that works while the team is not complete, and one that joins on a taken core moves to
- * a free one.
+ * work may wait there for its time slice, and again at the next barrier.  Here a thread that waits offers its core
+ * after some microseconds, so does one that works while the team is not complete, and one that joins on a taken core
+ * moves to a free one.
  */
 #ifndef FASTCONV_TEAM_H
 #define FASTCONV_TEAM_H
