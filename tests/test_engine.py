@@ -87,9 +87,10 @@ def test_all_networks_train_to_the_same_losses(level, rng, length, filters, widt
             np.testing.assert_allclose(mine, theirs, rtol=1e-8, atol=1e-10)
 
 
-def test_a_batch_may_have_more_chunks_than_there_are_gradient_buffers(level, rng):
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_batch_may_have_more_chunks_than_there_are_gradient_buffers(level, rng, bias):
     codes, labels = names(rng, n=2600)
-    net = fc.models.surname_convnet(28, 19, 18, (30, 30), (5, 5), dtype="float64")
+    net = fc.models.surname_convnet(28, 19, 18, (30, 30), (5, 5), bias=bias, dtype="float64")
     loss, gradients = net.loss_and_gradients(codes, labels)
     parts = [net.loss_and_gradients(codes[i::4], labels[i::4]) for i in range(4)]
     assert loss == pytest.approx(np.mean([part[0] for part in parts]), rel=1e-12)

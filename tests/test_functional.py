@@ -173,6 +173,17 @@ def test_softmax_and_cross_entropy_equal_their_twins(level, rng, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_softmax_is_accurate_over_the_range_of_exp(level, dtype):
+    """Down to exp(-87), the least that float32 holds to full precision; beyond, a probability may be 0."""
+    x = np.linspace(0, 120, 10_001).astype(dtype)
+    small = functional.softmax(np.stack([np.zeros_like(x), -x], axis=1))[:, 1]
+    exact = np.exp(-x.astype(float)) / (1 + np.exp(-x.astype(float)))
+    inside = x <= 87
+    np.testing.assert_allclose(small[inside], exact[inside], rtol=4 * np.finfo(dtype).eps)
+    assert (np.abs(small[~inside] - exact[~inside]) < 2e-38).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_softmax_of_huge_logits_is_finite(level, dtype):
     big = np.finfo(dtype).max / 4
     np.testing.assert_array_equal(functional.softmax(np.array([[big, -big], [big, big]], dtype)), [[1, 0], [0.5, 0.5]])
