@@ -41,7 +41,8 @@ _NAMES = {
 }
 _MODULES = (
     "bench", "cli", "config", "datasets", "engine", "errors", "functional", "geometry", "imbalance", "kernels",
-    "layers", "losses", "modelfile", "models", "network", "optim", "plots", "reference", "reproduce", "text", "training",
+    "layers", "losses", "modelfile", "models", "network", "optim", "plots", "reference", "reproduce", "text",
+    "training",
 )  # fmt: skip
 __all__ = [*_NAMES, "__version__"]
 
