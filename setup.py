@@ -30,7 +30,7 @@ if X86:
         "-mprefer-vector-width=512",
     ]
 ENGINE = [
-    f"fastconv/engine/{name}" for name in ("step.pxi", "program.pxi", "plan.pxd", "chunk.pxd", "peak.pxi", "team.h")
+    f"fastconv/engine/{name}" for name in ("step.pxi", "program.pxi", "plan.pxd", "chunk.pxd", "peak.pxi", "memory.h", "team.h")
 ]
 KERNELS = [
     f"fastconv/kernels/{name}" for name in sorted(os.listdir("fastconv/kernels")) if name.endswith((".pxd", ".h"))

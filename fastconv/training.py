@@ -15,7 +15,7 @@ from fastconv.imbalance import undersample
 from fastconv.network import Sequential
 from fastconv.optim import SGD
 
-SLICE_SECONDS = 0.1
+SLICE_SECONDS = 0.4
 """Time of one call of the engine, about: between two calls Ctrl-C is heard and the progress bar moves."""
 
 

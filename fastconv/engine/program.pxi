@@ -9,6 +9,7 @@ from math import prod
 from fastconv.engine.plan cimport (AVG_POOL, BATCH_NORM, CONV1D, CONV2D, DENSE, DROPOUT, FLATTEN, GLOBAL_MAX_POOL1D,
                                    MAX_POOL, ONEHOT_CONV1D, RELU, SIGMOID, TANH, Kind, Op, Plan, Strip, Tensor)
 from fastconv.kernels.grid cimport Window
+from fastconv.kernels.sparse_conv2d cimport sparse_scratch, sparse_suits
 from fastconv.kernels.tile cimport FC_LEVEL
 
 LEVEL = FC_LEVEL.decode()
@@ -19,6 +20,8 @@ cdef double CHUNK_OPERATIONS = 17e6
 cdef Py_ssize_t CHUNK_SAMPLES = 256  # at most
 cdef Py_ssize_t CHUNK_LEAST = 24     # two tiles of rows, so that large weights are not read for a few samples
 cdef Py_ssize_t BLOCK_BYTES = 393216 # what the activations of a block of images may take of a second-level cache
+cdef Py_ssize_t DEFERRED = 262144    # weights of a dense operation that are too many for a gradient of each chunk
+cdef Py_ssize_t SPARSE = 4           # pixels that one of max-pooling's windows has at least, so that zeros are skipped
 cdef Py_ssize_t STRIP_ROWS = 64
 cdef double LARGEST = 1e12  # elements of an array: sums and products of a few such sizes do not overflow
 cdef dict KINDS = {
@@ -107,6 +110,7 @@ cdef class Program:
     """
 
     cdef Plan plan
+    cdef Plan lean  # the same for predictions
     cdef bint single
     cdef str format
     cdef readonly list slots, state_slots
@@ -122,12 +126,17 @@ cdef class Program:
         self._lower(ops, shape)
         self._lay_out()
         self._cut_strips()
+        self._make_lean()
 
     def __dealloc__(self):
         free(self.plan.ops)
         free(self.plan.tensors)
+        free(self.lean.tensors)
         free(self.plan.strips)
         free(self.plan.stages)
+
+    cdef Py_ssize_t _itemsize(self) noexcept nogil:
+        return sizeof(float) if self.single else sizeof(double)
 
     cdef int _allocate(self, Py_ssize_t n_ops) except -1:
         if self.plan.ops != NULL:
@@ -277,6 +286,7 @@ cdef class Program:
             self._parameter(index, "b", [outputs])
         if op.kind == DENSE:
             self.operations += 2.0 * shape[0] * shape[1]
+            op.deferred = shape[0] * shape[1] >= DEFERRED
         return 0
 
     cdef _parameter(self, Py_ssize_t index, str name, list shape):
@@ -286,19 +296,22 @@ cdef class Program:
     cdef int _lay_out(self) except -1:
         """Offsets: where the parameters lie packed and the tensors in a thread's scratch."""
         cdef Plan *plan = &self.plan
-        cdef Py_ssize_t itemsize = sizeof(float) if self.single else sizeof(double)
+        cdef Py_ssize_t itemsize = self._itemsize()
         cdef Py_ssize_t o, at = 0, row
         cdef Op *op
         cdef Tensor *t
-        for o in range(plan.n_ops):
-            op, row = &plan.ops[o], padded(plan.tensors[o + 1].g.channels, itemsize)
-            if op.w >= 0:
-                op.w = at
-                at += max(op.window.kh * op.window.kw * op.rows, <Py_ssize_t> 1) * row
-            if op.b >= 0:
-                op.b = at
-                at += row
+        for deferred in (False, True):
+            plan.part = at
+            for o in range(plan.n_ops):
+                op, row = &plan.ops[o], padded(plan.tensors[o + 1].g.channels, itemsize)
+                if op.w >= 0 and op.deferred == deferred:
+                    op.w = at
+                    at += max(op.window.kh * op.window.kw * op.rows, <Py_ssize_t> 1) * row
+                if op.b >= 0 and not deferred:
+                    op.b = at
+                    at += row
         plan.gradients = at
+        plan.whole = plan.n_stages > 1 or plan.part < plan.gradients
         for o in range(plan.n_ops):
             op = &plan.ops[o]
             if op.rows and op.kind != ONEHOT_CONV1D and (o > 0 or plan.input_gradient):
@@ -314,21 +327,20 @@ cdef class Program:
             t.g.line = (t.g.width + t.left + t.right) * t.g.row
             t.g.sample = padded(t.g.height * t.g.line, itemsize)
         self._choose_blocks(itemsize)
-        at = 0
-        for o in range(plan.n_ops + 1):
-            t = &plan.tensors[o]
-            self._place(o)
-            t.y = at + t.left * t.g.row
-            at += (plan.chunk if t.y_whole else plan.ops[max(o - 1, <Py_ssize_t> 0)].block) * t.g.sample
-            t.dy = at + t.left * t.g.row
-            at += (plan.chunk if t.dy_whole else plan.ops[max(o - 1, <Py_ssize_t> 0)].block) * t.g.sample
-            if o > 0 and plan.ops[o - 1].kind in (MAX_POOL, GLOBAL_MAX_POOL1D):
-                plan.ops[o - 1].winner = at
-                at += plan.chunk * t.g.height * t.g.width * t.g.row
-            if <double> at > LARGEST:
-                raise ValueError("Program: the activations of a chunk are too large")
-        plan.scratch = at
+        self._find_sparse()
+        self._place(plan, True)
         return 0
+
+    cdef int _make_lean(self) except -1:
+        """The plan of a prediction."""
+        cdef Py_ssize_t i
+        self.lean = self.plan
+        self.lean.tensors = <Tensor *> calloc(self.plan.n_ops + 1, sizeof(Tensor))
+        if self.lean.tensors == NULL:
+            raise MemoryError("Program: no memory for the plan")
+        for i in range(self.plan.n_ops + 1):
+            self.lean.tensors[i] = self.plan.tensors[i]
+        return self._place(&self.lean, False)
 
     cdef _choose_blocks(self, Py_ssize_t itemsize):
         """Images go through the operations up to the last window of each stage in blocks that fit in a cache."""
@@ -347,53 +359,92 @@ cdef class Program:
             for o in range(plan.stages[s], last + 1):
                 plan.ops[o].block = max(<Py_ssize_t> 1, min(plan.chunk, BLOCK_BYTES // largest))
 
-    cdef _place(self, Py_ssize_t i):
-        """Whether tensor i and its gradient need a place for every sample of a chunk: what is used again later."""
+    cdef _find_sparse(self):
+        """The convolutions in front of max-pooling that leaves most of their outputs without a gradient."""
+        cdef Py_ssize_t o
+        cdef Op *op
+        cdef Op *pool
         cdef Plan *plan = &self.plan
+        for o in range(plan.n_ops - 1):
+            op, pool = &plan.ops[o], &plan.ops[o + 1]
+            op.sparse = (op.kind == CONV2D and pool.kind == MAX_POOL and pool.window.kh * pool.window.kw >= SPARSE
+                         and pool.window.sh >= pool.window.kh and pool.window.sw >= pool.window.kw
+                         and sparse_suits(&plan.tensors[o].g, &op.window, self._itemsize()))
+            if op.sparse:
+                plan.lines = max(plan.lines, plan.tensors[o + 1].g.height)
+
+    cdef int _place(self, Plan *plan, bint learns) except -1:
+        """Where the tensors lie in a chunk's scratch. A prediction needs no gradients, and keeps nothing for them."""
+        cdef Tensor *t
+        cdef Py_ssize_t i, block, at = 0
+        for i in range(plan.n_ops + 1):
+            t = &plan.tensors[i]
+            self._choose_places(plan, i, learns)
+            block = plan.ops[max(i - 1, <Py_ssize_t> 0)].block
+            t.y = at + t.left * t.g.row
+            at += (plan.chunk if t.y_whole else block) * t.g.sample
+            if i > 0 and plan.ops[i - 1].kind in (MAX_POOL, GLOBAL_MAX_POOL1D):
+                t.winner = at
+                at += (plan.chunk if t.winner_whole else block) * t.g.height * t.g.width * t.g.row
+            if learns:
+                t.dy = at + t.left * t.g.row
+                at += (plan.chunk if t.dy_whole else block) * t.g.sample
+            if learns and i > 0 and plan.ops[i - 1].sparse:
+                plan.ops[i - 1].scratch = at
+                at += padded(sparse_scratch(&plan.tensors[i - 1].g, &t.g, &plan.ops[i - 1].window, self._itemsize()),
+                             self._itemsize())
+            if <double> at > LARGEST:
+                raise ValueError("Program: the activations of a chunk are too large")
+        plan.scratch = at
+        return 0
+
+    cdef _choose_places(self, Plan *plan, Py_ssize_t i, bint learns):
+        """Whether tensor i and its gradient need a place for every sample of a chunk: what is used again later."""
         cdef Tensor *t = &plan.tensors[i]
         cdef Op *giver = &plan.ops[i - 1] if i > 0 else NULL
         cdef Op *taker = &plan.ops[i] if i < plan.n_ops else NULL
         cdef bint pools = taker != NULL and (taker.kind == MAX_POOL or taker.kind == GLOBAL_MAX_POOL1D)
-        t.dy_whole = (giver == NULL or taker == NULL or giver.block != taker.block or giver.block == plan.chunk
-                      or giver.kind == BATCH_NORM)
-        t.y_whole = t.dy_whole and (giver == NULL or giver.kind != BATCH_NORM or giver.block == plan.chunk
-                                    or taker == NULL or giver.block != taker.block)
-        if taker != NULL and taker.kind in (CONV1D, CONV2D, DENSE, BATCH_NORM):
+        t.y_whole = giver == NULL or taker == NULL or giver.block != taker.block or giver.block == plan.chunk
+        t.dy_whole = t.y_whole or giver.kind == BATCH_NORM
+        t.winner_whole = learns or t.y_whole
+        if learns and taker != NULL and taker.kind in (CONV1D, CONV2D, DENSE, BATCH_NORM):
             t.y_whole = True
-        if giver != NULL and (giver.kind in (RELU, SIGMOID, TANH) or giver.relu and not pools):
+        if learns and giver != NULL and (giver.kind in (RELU, SIGMOID, TANH) or giver.relu and not pools):
             t.y_whole = True
-        if giver != NULL and giver.kind in (MAX_POOL, GLOBAL_MAX_POOL1D) and i > 1 and plan.ops[i - 2].relu:
+        if learns and i > 1 and giver.kind in (MAX_POOL, GLOBAL_MAX_POOL1D) and plan.ops[i - 2].relu:
             t.y_whole = True
 
     cdef int _cut_strips(self) except -1:
         """The strips that the parameters are packed, summed and updated in."""
         cdef Plan *plan = &self.plan
-        cdef Py_ssize_t itemsize = sizeof(float) if self.single else sizeof(double)
-        cdef Py_ssize_t o, s, k, taps, start, flat = 0, packed = 0
+        cdef Py_ssize_t itemsize = self._itemsize()
+        cdef Py_ssize_t o, s, k, taps, start, flat = 0, row
         cdef const Op *op
         cdef Strip strip
-        strips = []  # op; tap of the filter, or -1 for a vector; first row; rows
+        strips = []  # op; tap of the filter, or -1 for a vector; first row, or where the vector lies; rows
         for o in range(plan.n_ops):
             op = &plan.ops[o]
             if op.rows:
                 for k, start in product(range(op.window.kh * op.window.kw), range(0, op.rows, STRIP_ROWS)):
                     strips.append((o, k, start, min(STRIP_ROWS, op.rows - start)))
-            strips += [(o, -1, 0, 1)] * ((op.w >= 0 and not op.rows) + (op.b >= 0))
+            strips += [(o, -1, op.w, 1)] * (op.w >= 0 and not op.rows) + [(o, -1, op.b, 1)] * (op.b >= 0)
         plan.n_strips = len(strips)
         plan.strips = <Strip *> calloc(plan.n_strips + 1, sizeof(Strip))
         if plan.strips == NULL:
             raise MemoryError("Program: no memory for the plan")
         for s, (o, k, start, rows) in enumerate(strips):
             op = &plan.ops[o]
-            taps = op.window.kh * op.window.kw
-            strip.flat, strip.packed = flat, packed
+            taps, row = op.window.kh * op.window.kw, padded(plan.tensors[o + 1].g.channels, itemsize)
+            strip.flat = flat
+            strip.packed = op.w + (k * op.rows + start) * row if k >= 0 else start
             strip.rows, strip.cols = rows, plan.tensors[o + 1].g.channels
+            strip.op, strip.tap, strip.first = o if op.deferred and k >= 0 else -1, k, start
             strip.wt, strip.wt_row = -1, padded(op.rows, itemsize)
             if k >= 0 and op.wt >= 0:
                 strip.wt = op.wt + (taps - 1 - k if op.kind == CONV2D else k) * strip.cols * strip.wt_row + start
             plan.strips[s] = strip
             flat += strip.rows * strip.cols
-            packed += strip.rows * padded(strip.cols, itemsize)
+        plan.parameters = flat
         return 0
 
     cdef int _data(self, object x, Batch *batch, object lengths=None) except -1:
@@ -459,14 +510,14 @@ cdef class Program:
         self._data(x, &batch, lengths)
         self._state(state, &batch, False)
         cdef void *out = address(y, self.format, batch.n * prod(self.output_shape), True)
-        threads = max(1, min(threads, count_chunks(&self.plan, batch.n)))
+        threads = max(1, min(threads, count_chunks(&self.lean, batch.n)))
         with nogil:
-            open_arena(&arena, &self.plan, sizeof(float) if self.single else sizeof(double), batch.n, False, threads)
+            open_arena(&arena, &self.lean, self._itemsize(), batch.n, False, threads)
             if self.single:
-                predict_all(&self.plan, &batch, <float *> p, probabilities, &arena, threads, <float *> out)
+                predict_all(&self.lean, &batch, <float *> p, probabilities, &arena, threads, <float *> out)
             else:
-                predict_all(&self.plan, &batch, <double *> p, probabilities, &arena, threads, <double *> out)
-            free(arena.memory)
+                predict_all(&self.lean, &batch, <double *> p, probabilities, &arena, threads, <double *> out)
+            close_arena(&arena)
 
     def gradient(self, object x, object parameters, object labels, object weight, double smoothing, object flat,
                  object dx=None, int threads=1, uint64_t seed=0):
@@ -513,12 +564,12 @@ cdef class Program:
         cdef Py_ssize_t hits
         threads = max(1, min(threads, count_buffers(&self.plan, batch.n)))
         with nogil:
-            open_arena(&arena, &self.plan, sizeof(float) if self.single else sizeof(double), batch.n, True, threads)
+            open_arena(&arena, &self.plan, self._itemsize(), batch.n, True, threads)
             if self.single:
                 loss = gradient_of(&self.plan, batch, <float *> p, &arena, threads, <float *> out, &hits)
             else:
                 loss = gradient_of(&self.plan, batch, <double *> p, &arena, threads, <double *> out, &hits)
-            free(arena.memory)
+            close_arena(&arena)
         return loss, hits
 
     def train(self, object x, object parameters, object labels, object weight, double smoothing, object order,
@@ -559,14 +610,14 @@ cdef class Program:
             largest = max(largest, start[u + 1] - start[u])
         threads = max(1, min(threads, count_buffers(&self.plan, largest)))
         with nogil:
-            open_arena(&arena, &self.plan, sizeof(float) if self.single else sizeof(double), largest, True, threads)
+            open_arena(&arena, &self.plan, self._itemsize(), largest, True, threads)
             if self.single:
                 made = train_all(&self.plan, &batch, momentum, updates, start, rate, &arena, threads,
                                  <float *> p, <float *> v, loss, hit)
             else:
                 made = train_all(&self.plan, &batch, momentum, updates, start, rate, &arena, threads,
                                  <double *> p, <double *> v, loss, hit)
-            free(arena.memory)
+            close_arena(&arena)
         return made
 
     @staticmethod

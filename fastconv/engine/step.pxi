@@ -3,7 +3,6 @@
 from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite
 from libc.stdint cimport int16_t, int64_t, uint32_t, uint64_t, uintptr_t
-from libc.stdlib cimport calloc, malloc
 from libc.string cimport memset
 
 from fastconv.engine.chunk cimport (Mode, Workspace, backward, forward, gather, pack_image, unpack_image,
@@ -15,7 +14,11 @@ from fastconv.kernels.pack cimport pack_rows, sum_parts, unpack_rows
 from fastconv.kernels.real cimport padded, real
 from fastconv.kernels.sgd cimport sgd
 from fastconv.kernels.softmax_cross_entropy cimport is_largest, softmax, softmax_cross_entropy
-from fastconv.kernels.tile cimport transpose_rows
+from fastconv.kernels.tile cimport fc_product, multiply, transpose_rows
+
+cdef extern from "memory.h" nogil:
+    void *fc_allocate(size_t, int)
+    void fc_release(void *, size_t)
 
 cdef extern from "team.h" nogil:
     ctypedef struct fc_team:
@@ -49,6 +52,7 @@ ctypedef struct Statistics:
 ctypedef struct Arena:
     # The memory of one call: allocated at once, freed at its end, shared with no other call.
     void *memory
+    Py_ssize_t size     # bytes
     void *packed        # packed parameters
     void *velocity      # packed; this and the buffers only for a call that learns
     void *gradients     # gradient buffers, packed
@@ -56,7 +60,8 @@ ctypedef struct Arena:
     Py_ssize_t *correct # one a buffer
     double *moments     # means and squares of all normalised channels, for each buffer
     Statistics *statistics  # one a thread
-    Workspace *work     # one a thread, or one a chunk where the batch is worked on in stages
+    Workspace *work     # one a thread, or one a chunk where plan.whole is set
+    Py_ssize_t *sizes   # samples of each chunk
     fc_team team        # the threads at work
 
 
@@ -84,9 +89,10 @@ cdef Py_ssize_t lay_out_arena(
     arena.losses = <double *> carve(&at, buffers * sizeof(double))
     arena.correct = <Py_ssize_t *> carve(&at, buffers * sizeof(Py_ssize_t))
     arena.moments = <double *> carve(&at, buffers * 2 * n * sizeof(double))
-    arena.packed = carve(&at, plan.packed * itemsize)
+    arena.packed = carve(&at, (plan.packed if buffers else plan.gradients) * itemsize)
     arena.velocity = carve(&at, plan.gradients * itemsize if buffers else 0)
-    arena.gradients = carve(&at, buffers * padded(plan.gradients, itemsize) * itemsize)
+    arena.gradients = carve(&at, (plan.gradients + (buffers - 1) * plan.part) * itemsize if buffers else 0)
+    arena.sizes = <Py_ssize_t *> carve(&at, spaces * sizeof(Py_ssize_t))
     for i in range(threads):
         statistics = &arena.statistics[i] if placed else &none
         statistics.mean = <double *> carve(&at, n * sizeof(double))
@@ -104,7 +110,7 @@ cdef Py_ssize_t lay_out_arena(
         work.valid = <Py_ssize_t *> carve(&at, tensors * chunk * sizeof(Py_ssize_t))
         work.rows = <Py_ssize_t *> carve(&at, chunk * sizeof(Py_ssize_t))
         work.places = <Py_ssize_t *> carve(&at, chunk * sizeof(Py_ssize_t))
-        work.counts = <Py_ssize_t *> carve(&at, (max(chunk, length) + 2) * sizeof(Py_ssize_t))
+        work.counts = <Py_ssize_t *> carve(&at, (max(chunk, length, 2 * plan.lines) + 2) * sizeof(Py_ssize_t))
     return at - <char *> arena.memory
 
 
@@ -113,18 +119,22 @@ cdef int open_arena(
 ) except -1 nogil:
     """Allocate an arena for batches of at most n samples; MemoryError where there is none."""
     cdef Py_ssize_t buffers = count_buffers(plan, n) if learns else 0
-    cdef Py_ssize_t spaces = count_chunks(plan, n) if learns and plan.n_stages > 1 else threads
-    cdef Py_ssize_t size
+    cdef Py_ssize_t spaces = count_chunks(plan, n) if learns and plan.whole else threads
     memset(arena, 0, sizeof(Arena))
-    size = lay_out_arena(arena, plan, itemsize, buffers, spaces, threads) + 64
+    arena.size = lay_out_arena(arena, plan, itemsize, buffers, spaces, threads) + 64
     # zero where margins and the padding of gradients must be; else where it matters, the parameters' padding
-    arena.memory = calloc(size, 1) if learns or plan.margins else malloc(size)
+    arena.memory = fc_allocate(arena.size, learns or plan.margins)
     if arena.memory == NULL:
         raise MemoryError("Program: no memory for the scratch of a call")
     lay_out_arena(arena, plan, itemsize, buffers, spaces, threads)
     if not learns:
-        memset(arena.packed, 0, plan.packed * itemsize)
+        memset(arena.packed, 0, plan.gradients * itemsize)
     return 0
+
+
+cdef void close_arena(const Arena *arena) noexcept nogil:
+    """Give the memory back."""
+    fc_release(arena.memory, arena.size)
 
 
 cdef void transpose_strip(const Strip *strip, real *packed) noexcept nogil:
@@ -265,8 +275,8 @@ cdef void stage_chunks(
     for c in range(first, (b + 1) * chunks // buffers):
         start = c * batch.n // chunks
         n = (c + 1) * batch.n // chunks - start
-        if plan.n_stages > 1:
-            work = &arena.work[c]
+        if plan.whole:
+            work, arena.sizes[c] = &arena.work[c], n
         stage_chunk(plan, batch, stage, back, start, n, work, mode, <const real *> arena.packed, c > first, gradients,
                     &arena.losses[b], &arena.correct[b])
         if stage + 1 < plan.n_stages and not back:
@@ -297,8 +307,13 @@ cdef void gather_moments(
     batch_norm_scale(g.channels, norm.eps, own.variance + at, <real *> own.inverse + at)
 
 
+cdef inline real *buffer_of(const Plan *plan, Py_ssize_t b, real *gradients) noexcept nogil:
+    """Gradient buffer b: behind the first one lies what is deferred."""
+    return gradients + (plan.gradients + (b - 1) * plan.part if b else 0)
+
+
 cdef void gather_sums(
-    const Plan *plan, Py_ssize_t stage, Py_ssize_t buffers, Py_ssize_t part, const real *gradients,
+    const Plan *plan, Py_ssize_t stage, Py_ssize_t buffers, real *gradients,
     Statistics *own,  # OUT
 ) noexcept nogil:
     """The gradients by gamma and beta of the batch normalisation at the beginning of a stage, over the batch."""
@@ -309,8 +324,8 @@ cdef void gather_sums(
     for c in range(channels):
         dgamma[c], dbeta[c] = 0, 0
         for b in range(buffers):
-            dgamma[c] += gradients[b * part + norm.w + c]
-            dbeta[c] += gradients[b * part + norm.b + c]
+            dgamma[c] += buffer_of(plan, b, gradients)[norm.w + c]
+            dbeta[c] += buffer_of(plan, b, gradients)[norm.b + c]
 
 
 cdef void keep_statistics(const Plan *plan, const Statistics *own, real *state) noexcept nogil:  # state: IN and OUT
@@ -325,16 +340,41 @@ cdef void keep_statistics(const Plan *plan, const Statistics *own, real *state) 
                                                  + (1 - norm.rate) * own.variance[c])
 
 
+cdef void deferred_strip(
+    const Plan *plan, const Strip *strip, Py_ssize_t chunks, const Arena *arena,
+    real *dw,  # OUT
+) noexcept nogil:
+    """A strip of the gradient by a dense operation's weights, of all samples of the batch in their order."""
+    cdef const Grid *gx = &plan.tensors[strip.op].g
+    cdef const real *x = values_of(plan, &arena.work[0], strip.op, False, 0, dw)
+    cdef const real *dy = values_of(plan, &arena.work[0], strip.op + 1, True, 0, dw)
+    cdef const real *none = NULL
+    cdef Py_ssize_t space = 0
+    cdef fc_product p
+    if chunks > 1:
+        space = <real *> arena.work[1].values - <real *> arena.work[0].values
+    p.lines, p.rows, p.cols, p.outer, p.segments = 1, strip.rows, strip.cols, 1, chunks
+    p.depth, p.depths, p.reach = 0, arena.sizes, NULL
+    p.a_row, p.a_outer, p.a_segment, p.a_step = 1, 0, space, gx.sample
+    p.b_outer, p.b_segment, p.b_row = 0, space, plan.tensors[strip.op + 1].g.sample
+    p.c_row, p.add, p.relu = padded(strip.cols, sizeof(real)), 0, 0
+    multiply(&p, x + strip.tap // gx.width * gx.line + strip.tap % gx.width * gx.row + strip.first, dy, none, none, dw)
+
+
 cdef void finish_strip(
-    const Strip *strip, const Optimiser *optimiser, Py_ssize_t parts, Py_ssize_t part,
-    real *buffers,  # IN; the first becomes their sum
+    const Plan *plan, const Strip *strip, const Optimiser *optimiser, Py_ssize_t chunks, const Arena *arena,
+    real *gradients,  # IN; the first buffer becomes the sum of all
     real *velocity, real *packed,  # IN and OUT
 ) noexcept nogil:
     """Sum a strip of the gradient buffers in their order; then update its parameters, for the next step."""
     cdef Py_ssize_t at = strip.packed, size = strip.rows * padded(strip.cols, sizeof(real))
-    sum_parts(size, parts, part, buffers + at)
+    if strip.op >= 0:
+        deferred_strip(plan, strip, chunks, arena, gradients + at)
+    else:
+        sum_parts(size, min(chunks, <Py_ssize_t> BUFFERS) - 1, plan.part, gradients + plan.gradients + at,
+                  gradients + at)
     if optimiser != NULL:
-        sgd(size, optimiser.rate, optimiser.momentum, buffers + at, velocity + at, packed + at)
+        sgd(size, optimiser.rate, optimiser.momentum, gradients + at, velocity + at, packed + at)
         transpose_strip(strip, packed)
 
 
@@ -347,8 +387,7 @@ cdef double step(
     Every thread of a team calls this for the same batch, and gets the loss. Stage after stage the threads take the
     chunks and wait for each other, forward, the last stage to and fro, and backward.
     """
-    cdef Py_ssize_t s, stage, buffers = count_buffers(plan, batch.n), part = padded(plan.gradients, sizeof(real))
-    cdef Py_ssize_t b, taken = 0, last = plan.n_stages - 1
+    cdef Py_ssize_t s, stage, buffers = count_buffers(plan, batch.n), b, taken = 0, last = plan.n_stages - 1
     cdef bint returns = batch.labels != NULL or batch.dy != NULL
     cdef int threads = FC_THREADS()
     cdef double loss = 0
@@ -364,10 +403,11 @@ cdef double step(
         if 0 < s <= last:
             gather_moments(plan, batch.n, stage, buffers, arena.moments, gradients, own)
         elif s > last:
-            gather_sums(plan, stage + 1, buffers, part, gradients, own)
+            gather_sums(plan, stage + 1, buffers, gradients, own)
         b = fc_take(&arena.team) - taken
         while b < buffers:
-            stage_chunks(plan, batch, stage, s > last, b, buffers, thread, &mode, arena, gradients + b * part)
+            stage_chunks(plan, batch, stage, s > last, b, buffers, thread, &mode, arena,
+                         buffer_of(plan, b, gradients))
             b = fc_take(&arena.team) - taken
         taken += buffers + threads
         fc_wait(&arena.team)
@@ -376,9 +416,10 @@ cdef double step(
         correct[0] += arena.correct[b]
     if not isfinite(loss):
         optimiser = NULL
-    for s in range(thread * plan.n_strips // threads, (thread + 1) * plan.n_strips // threads):
-        finish_strip(&plan.strips[s], optimiser, buffers, part, gradients, <real *> arena.velocity,
-                     <real *> arena.packed)
+    for s in range(plan.n_strips):
+        if plan.strips[s].flat * threads // plan.parameters == thread:
+            finish_strip(plan, &plan.strips[s], optimiser, count_chunks(plan, batch.n), arena, gradients,
+                         <real *> arena.velocity, <real *> arena.packed)
     if thread == 0:
         arena.team.next = 0
         if batch.state != NULL and isfinite(loss):
