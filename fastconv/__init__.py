@@ -9,14 +9,20 @@ import importlib
 __version__ = "0.1.0"
 
 _NAMES = {
+    "Adam": "optim",
+    "AdamW": "optim",
     "Alphabet": "text",
     "UnknownCharacterWarning": "text",
     "Conv1D": "layers",
     "Dense": "layers",
     "Flatten": "layers",
+    "FocalLoss": "losses",
     "History": "training",
+    "MeanSquaredError": "losses",
+    "MultiClassHinge": "losses",
     "OneHotConv1D": "layers",
     "OneHotInput": "layers",
+    "RMSprop": "optim",
     "ReLU": "layers",
     "SGD": "optim",
     "SequenceInput": "layers",
@@ -30,7 +36,8 @@ _NAMES = {
 }
 _MODULES = (
     "bench", "cli", "config", "datasets", "engine", "errors", "functional", "imbalance", "kernels", "layers", "losses",
-    "modelfile", "models", "network", "optim", "plots", "reference", "reproduce", "text", "training",
+    "modelfile", "models", "network", "optim", "plots", "reference", "reproduce", "schedules",
+    "text", "training",
 )  # fmt: skip
 __all__ = [*_NAMES, "__version__"]
 

@@ -28,6 +28,7 @@ ctypedef struct Strip:
     Py_ssize_t flat, packed     # where its rows begin in the flat vector, and packed
     Py_ssize_t rows, cols
     Py_ssize_t wt, wt_row       # where its columns begin in the transposed weights, -1: nowhere; distance of those
+    bint decays                 # weights, which L2 and weight decay are for; not biases
 
 ctypedef struct Plan:
     Py_ssize_t n_ops, n_strips

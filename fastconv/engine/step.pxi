@@ -2,16 +2,18 @@
 
 from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite
-from libc.stdint cimport int16_t, int64_t, uintptr_t
+from libc.stdint cimport int16_t, int64_t, uint32_t, uintptr_t
 from libc.stdlib cimport calloc, malloc
 from libc.string cimport memset
 
 from fastconv.engine.chunk cimport Workspace, backward, forward, gather
+from fastconv.engine.loss cimport Loss, sample_loss
+from fastconv.engine.optimiser cimport Optimiser, begin_update, update_strip
 from fastconv.engine.plan cimport Plan, Strip, Tensor
+from fastconv.kernels.l2 cimport l2_backward_add, l2_squares
 from fastconv.kernels.pack cimport pack_rows, sum_parts, unpack_rows
 from fastconv.kernels.real cimport padded, real
-from fastconv.kernels.sgd cimport sgd
-from fastconv.kernels.softmax_cross_entropy cimport is_largest, softmax, softmax_cross_entropy
+from fastconv.kernels.softmax_cross_entropy cimport softmax
 from fastconv.kernels.tile cimport transpose_rows
 
 cdef extern from "team.h" nogil:
@@ -36,8 +38,9 @@ ctypedef struct Arena:
     # The memory of one call: allocated at once, freed at its end, shared with no other call.
     void *memory
     void *packed        # packed parameters
-    void *velocity      # packed; this and the buffers only for a call that learns
+    void *state         # the optimiser's vectors, packed; the buffers and what follows only for a call that learns
     void *gradients     # gradient buffers, packed
+    double *squares     # sum of the squared weights of each strip
     double *losses      # one a buffer
     Py_ssize_t *correct # one a buffer
     Workspace *work     # one a thread
@@ -45,21 +48,22 @@ ctypedef struct Arena:
 
 
 cdef int open_arena(
-    Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t buffers, int threads
+    Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t buffers, Py_ssize_t states, int threads
 ) except -1 nogil:
     """Allocate an arena; MemoryError where there is none."""
     cdef Py_ssize_t packed = padded(plan.packed, itemsize) * itemsize + 64
     cdef Py_ssize_t gradients = padded(plan.gradients, itemsize) * itemsize
-    cdef Py_ssize_t learning = (1 + buffers) * gradients if buffers else 0
+    cdef Py_ssize_t learning = (states + buffers) * gradients
     cdef Py_ssize_t values = padded(plan.scratch, itemsize) * itemsize + 64
     cdef Py_ssize_t codes = plan.chunk * plan.tensors[0].length * sizeof(int16_t) // 64 * 64 + 64
     cdef Py_ssize_t counts = max(plan.chunk, plan.tensors[0].length) + 2
     cdef Py_ssize_t active = ((plan.n_ops + 2) * plan.chunk + counts) * sizeof(Py_ssize_t) // 64 * 64 + 64
+    cdef Py_ssize_t squares = plan.n_strips * sizeof(double) // 64 * 64 + 64 if buffers else 0
     cdef Py_ssize_t sums = buffers * (sizeof(double) + sizeof(Py_ssize_t)) // 64 * 64 + 64
     cdef char *at
     cdef int t
     memset(&arena.team, 0, sizeof(fc_team))
-    cdef Py_ssize_t size = (64 + threads * sizeof(Workspace) + 64 + sums + packed + learning
+    cdef Py_ssize_t size = (64 + threads * sizeof(Workspace) + 64 + squares + sums + packed + learning
                             + threads * (values + codes + active))
     # zero in a call that learns, for its gradients' padding and margins; else where it matters, the parameters' padding
     arena.memory = calloc(size, 1) if buffers else malloc(size)
@@ -68,6 +72,8 @@ cdef int open_arena(
     at = <char *> aligned(arena.memory)
     arena.work = <Workspace *> at
     at = <char *> aligned(at + threads * sizeof(Workspace))
+    arena.squares = <double *> at
+    at += squares
     arena.losses = <double *> at
     arena.correct = <Py_ssize_t *> (at + buffers * sizeof(double))
     at += sums
@@ -75,8 +81,8 @@ cdef int open_arena(
     if not buffers:
         memset(arena.packed, 0, packed)
     at += packed
-    arena.velocity = at
-    arena.gradients = at + gradients
+    arena.state = at
+    arena.gradients = at + states * gradients
     at += learning
     for t in range(threads):
         arena.work[t].values = at
@@ -112,30 +118,33 @@ cdef void unpack_all(const Plan *plan, const real *packed, real *flat) noexcept 
                     flat + plan.strips[s].flat)
 
 
-cdef void load(const Plan *plan, const real *parameters, Arena *arena) noexcept nogil:
+cdef void load(const Plan *plan, const real *parameters, double l2, Arena *arena) noexcept nogil:
     """Pack the parameters for a call with a backward pass."""
     cdef Py_ssize_t s
-    pack_all(plan, parameters, <real *> arena.packed)
+    cdef real *packed = <real *> arena.packed
+    pack_all(plan, parameters, packed)
     for s in range(plan.n_strips):
-        transpose_strip(&plan.strips[s], <real *> arena.packed)
+        transpose_strip(&plan.strips[s], packed)
+        arena.squares[s] = squares_of(&plan.strips[s], l2, packed)
+
+
+cdef double squares_of(const Strip *strip, double l2, const real *packed) noexcept nogil:
+    """The sum of the squares that L2 counts."""
+    if l2 == 0 or not strip.decays:
+        return 0
+    return l2_squares(strip.rows * padded(strip.cols, sizeof(real)), packed + strip.packed)
 
 
 ctypedef struct Batch:
     # What a gradient is taken of: rows order[first : first + n] of the data (first, ... where order is NULL).
     const int16_t *codes
     const void *x
-    const int64_t *labels   # with weight and smoothing: the loss; or else
-    const void *weight
-    double smoothing
+    Loss loss               # or, without one,
     const void *dy          # the gradient of the output is given
     void *dx                # where the gradient of the input goes, or NULL
     const int64_t *order
     Py_ssize_t first, n
-
-
-ctypedef struct Optimiser:
-    # What an update does with the gradient.
-    double rate, momentum
+    uint32_t update         # its number
 
 
 cdef void gradient_chunk(
@@ -150,17 +159,14 @@ cdef void gradient_chunk(
     cdef real *values = <real *> work.values
     cdef real *z
     cdef real *dz
-    cdef double scale
-    gather(plan, n, batch.codes, <const real *> batch.x, batch.labels, batch.order,
+    gather(plan, n, batch.codes, <const real *> batch.x, batch.loss.labels, batch.order,
            batch.first + start, work)
     forward(plan, n, work, packed)
     for i in range(n):
         at = work.rows[i]
         z, dz = values + last.y + i * last.sample, values + last.dy + i * last.sample
-        if batch.labels != NULL:
-            scale = 1.0 / batch.n if batch.weight == NULL else (<const real *> batch.weight)[at] / <double> batch.n
-            correct[0] += is_largest(last.channels, z, batch.labels[at])
-            loss[0] += softmax_cross_entropy(last.channels, z, batch.labels[at], batch.smoothing, scale, dz)
+        if batch.loss.labels != NULL:
+            loss[0] += sample_loss(&batch.loss, batch.n, at, last.channels, z, correct, dz)
         else:
             size = last.length * last.channels
             pack_rows(last.length, last.channels, <const real *> batch.dy + at * size, dz)
@@ -195,16 +201,19 @@ cdef void gradient_chunks(
 
 
 cdef void finish_strip(
-    const Strip *strip, const Optimiser *optimiser, Py_ssize_t parts, Py_ssize_t part,
+    const Strip *strip, double l2, const Optimiser *optimiser, Py_ssize_t parts, Py_ssize_t part,
     real *buffers,  # IN; the first becomes their sum
-    real *velocity, real *packed,  # IN and OUT
+    real *state, real *packed, double *squares,  # IN and OUT
 ) noexcept nogil:
     """Sum a strip of the gradient buffers in their order; then update its parameters, for the next step."""
     cdef Py_ssize_t at = strip.packed, size = strip.rows * padded(strip.cols, sizeof(real))
     sum_parts(size, parts, part, buffers + at)
+    if l2 != 0 and strip.decays:
+        l2_backward_add(size, l2, packed + at, buffers + at)
     if optimiser != NULL:
-        sgd(size, optimiser.rate, optimiser.momentum, buffers + at, velocity + at, packed + at)
+        update_strip(optimiser, size, strip.decays, buffers + at, part, state + at, packed + at)
         transpose_strip(strip, packed)
+        squares[0] = squares_of(strip, l2, packed)
 
 
 cdef double step(
@@ -217,10 +226,13 @@ cdef double step(
     """
     cdef Py_ssize_t s, buffers = count_buffers(plan, batch.n), part = padded(plan.gradients, sizeof(real))
     cdef int b = fc_take(&arena.team), threads = FC_THREADS()
-    cdef double loss = 0
+    cdef double loss = 0, squares = 0
     correct[0] = 0
     if batch.n == 0:
         return loss  # and the gradient is zero
+    if batch.loss.l2 != 0:
+        for s in range(plan.n_strips):
+            squares += arena.squares[s]
     while b < buffers:
         gradient_chunks(plan, batch, b, buffers, &arena.work[thread], arena, gradients + b * part)
         b = fc_take(&arena.team)
@@ -228,11 +240,12 @@ cdef double step(
     for b in range(buffers):
         loss += arena.losses[b]
         correct[0] += arena.correct[b]
+    loss += batch.loss.l2 * squares
     if not isfinite(loss):
         optimiser = NULL
     for s in range(thread * plan.n_strips // threads, (thread + 1) * plan.n_strips // threads):
-        finish_strip(&plan.strips[s], optimiser, buffers, part, gradients, <real *> arena.velocity,
-                     <real *> arena.packed)
+        finish_strip(&plan.strips[s], batch.loss.l2, optimiser, buffers, part, gradients, <real *> arena.state,
+                     <real *> arena.packed, &arena.squares[s])
     if thread == 0:
         arena.team.next = 0
     fc_wait(&arena.team)
@@ -292,31 +305,33 @@ cdef void train_thread(
     cdef double loss
     fc_join(&arena.team)
     for u in range(updates):
-        batch.first, batch.n, optimiser.rate = starts[u], starts[u + 1] - starts[u], rates[u]
+        batch.first, batch.n = starts[u], starts[u + 1] - starts[u]
+        begin_update(&optimiser, rates[u], batch.update)
         loss = step(plan, &batch, &optimiser, arena, thread, gradients, &hits)
         if thread == 0:
             losses[u], correct[u], made[0] = loss, hits, u + isfinite(loss)
         if not isfinite(loss):
             break
+        batch.update += 1
 
 
 cdef Py_ssize_t train_all(
-    const Plan *plan, const Batch *batch, double momentum, Py_ssize_t updates, const int64_t *starts,
-    const double *rates, Arena *arena, int threads,
-    real *parameters, real *velocity,  # IN and OUT
+    const Plan *plan, const Batch *batch, const Optimiser *optimiser, Py_ssize_t updates, const int64_t *starts,
+    const double *rates, Py_ssize_t size, Arena *arena, int threads,
+    real *parameters, real *state,  # IN and OUT: (size,), (optimiser.states, size)
     double *losses, int64_t *correct,  # OUT
 ) noexcept nogil:
     """Updates; returns how many were made before a loss was no longer finite."""
-    cdef Py_ssize_t made = 0
-    cdef Optimiser optimiser
-    optimiser.momentum = momentum
-    load(plan, parameters, arena)
-    pack_all(plan, velocity, <real *> arena.velocity)
+    cdef Py_ssize_t made = 0, i, part = padded(plan.gradients, sizeof(real))
+    load(plan, parameters, batch.loss.l2, arena)
+    for i in range(optimiser.states):
+        pack_all(plan, state + i * size, <real *> arena.state + i * part)
     with parallel(num_threads=threads, use_threads_if=threads > 1):
-        train_thread(plan, batch[0], optimiser, updates, starts, rates, arena, threadid(), <real *> arena.gradients,
+        train_thread(plan, batch[0], optimiser[0], updates, starts, rates, arena, threadid(), <real *> arena.gradients,
                      losses, correct, &made)
     unpack_all(plan, <real *> arena.packed, parameters)
-    unpack_all(plan, <real *> arena.velocity, velocity)
+    for i in range(optimiser.states):
+        unpack_all(plan, <real *> arena.state + i * part, state + i * size)
     return made
 
 
@@ -339,7 +354,7 @@ cdef double gradient_of(
 ) noexcept nogil:
     """The loss of a batch and its gradient."""
     cdef double loss = 0
-    load(plan, parameters, arena)
+    load(plan, parameters, batch.loss.l2, arena)
     with parallel(num_threads=threads, use_threads_if=threads > 1):
         gradient_thread(plan, batch, arena, threadid(), <real *> arena.gradients, &loss, correct)
     unpack_all(plan, <real *> arena.gradients, flat)
