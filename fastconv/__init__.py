@@ -13,11 +13,20 @@ _NAMES = {
     "AdamW": "optim",
     "Alphabet": "text",
     "UnknownCharacterWarning": "text",
+    "AvgPool2D": "layers",
+    "BatchNorm": "layers",
     "Conv1D": "layers",
+    "Conv2D": "layers",
     "Dense": "layers",
+    "Dropout": "layers",
+    "Embedding": "layers",
     "Flatten": "layers",
     "FocalLoss": "losses",
+    "GlobalMaxPool1D": "layers",
     "History": "training",
+    "ImageInput": "layers",
+    "MaxPool1D": "layers",
+    "MaxPool2D": "layers",
     "MeanSquaredError": "losses",
     "MultiClassHinge": "losses",
     "OneHotConv1D": "layers",
@@ -27,7 +36,9 @@ _NAMES = {
     "SGD": "optim",
     "SequenceInput": "layers",
     "Sequential": "network",
+    "Sigmoid": "layers",
     "SoftmaxCrossEntropy": "losses",
+    "Tanh": "layers",
     "Trainer": "training",
     "VectorInput": "layers",
     "gradcheck": "gradient_check",
@@ -35,9 +46,9 @@ _NAMES = {
     "show_config": "config",
 }
 _MODULES = (
-    "bench", "cli", "config", "datasets", "engine", "errors", "functional", "imbalance", "kernels", "layers", "losses",
-    "modelfile", "models", "network", "optim", "plots", "reference", "reproduce", "schedules",
-    "text", "training",
+    "bench", "cli", "config", "datasets", "engine", "errors", "functional", "geometry", "imbalance", "kernels",
+    "layers", "losses", "modelfile", "models", "network", "optim", "plots", "reference", "reproduce",
+    "schedules", "text", "training",
 )  # fmt: skip
 __all__ = [*_NAMES, "__version__"]
 

@@ -238,7 +238,8 @@ class Trainer:
         losses, hits = np.empty(len(rates)), np.empty(len(rates), np.int64)
         made = self.net.program.train(
             x, self.net.parameters, self.loss.lower(), *targets, rows, starts, rates,
-            self.optimizer.lower(), self.state, losses, hits, engine.threads(self.threads), self.updates,
+            self.optimizer.lower(), self.state, losses, hits, engine.threads(self.threads),
+            self.net.statistics, self.seed % 2**64, self.updates,
         )  # fmt: skip
         self.history.batch_losses += losses[:made].tolist()
         self.updates += made

@@ -340,6 +340,24 @@ def test_l2_adds_the_squares_of_the_weights_and_twice_the_weights_to_the_gradien
         np.testing.assert_allclose(found_gradients[name], gradient + added, rtol=tolerance, atol=tolerance)
 
 
+def test_neither_l2_nor_weight_decay_touches_what_normalises():
+    layers = [fc.Conv2D(3, 3), fc.BatchNorm(), fc.ReLU(), fc.Flatten(), fc.Dense(2)]
+    net = fc.Sequential(layers, input=fc.ImageInput(5, 5, 2), dtype="float64")
+    net.params["1.gamma"][...], net.params["1.beta"][...] = 2, 3
+    x, y = np.random.default_rng(19).normal(size=(8, 5, 5, 2)), np.arange(8) % 2
+    _, plain = net.loss_and_gradients(x, y)
+    _, found = net.loss_and_gradients(x, y, fc.SoftmaxCrossEntropy(l2=0.5))
+    for name in ("0.b", "1.gamma", "1.beta", "4.b"):
+        np.testing.assert_array_equal(found[name], plain[name])
+    for name in ("0.w", "4.w"):
+        np.testing.assert_allclose(found[name], plain[name] + net.params[name], rtol=1e-12)
+    kept = {name: net.params[name].copy() for name in plain}
+    fc.Trainer(net, optimizer=fc.SGD(0.1, weight_decay=0.5), batch_size=8).fit(x, y, updates=1, sample_weight=0 * y)
+    for name, before in kept.items():
+        shrunk = 0.95 if name.endswith("w") else 1
+        np.testing.assert_allclose(net.params[name], shrunk * before, rtol=1e-14)
+
+
 def test_the_cost_of_an_update_is_that_of_the_weights_before_it():
     (_, labels), x = outputs_and_labels(), np.random.default_rng(16).normal(size=(40, 3))
     net, copy, loss = network(), network(), fc.SoftmaxCrossEntropy(l2=0.1)
