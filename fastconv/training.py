@@ -13,7 +13,7 @@ from fastconv.arrays import aligned_zeros, checked_seed, contiguous, positive
 from fastconv.errors import DataError, DTypeError, NonFiniteLossError, RangeError
 from fastconv.imbalance import undersample
 from fastconv.network import Sequential
-from fastconv.optim import SGD
+from fastconv.optim import SGD, Optimizer
 
 SLICE_SECONDS = 0.4
 """Time of one call of the engine, about: between two calls Ctrl-C is heard and the progress bar moves."""
@@ -66,9 +66,10 @@ class Trainer:
     ----------
     net : Sequential
         Changed in place.
-    loss : SoftmaxCrossEntropy, optional
-    optimizer : SGD
-        Default: ``SGD(0.001, momentum=0.9)``.
+    loss : Loss, optional
+        By default :class:`SoftmaxCrossEntropy`.
+    optimizer : Optimizer
+        By default ``SGD(0.001, momentum=0.9)``.
     batch_size : int
         The last batch of an epoch is smaller where it must be.
     threads : int, optional
@@ -77,15 +78,17 @@ class Trainer:
         Of the order of the examples.
     sampling : {"shuffle", "undersample"} or callable
         What an epoch is: all examples in random order; from each class as many as the smallest has, drawn anew; or
-        the rows that ``sampling(labels, rng)`` returns, as many each time, where `rng` is the epoch's generator.
+        the rows that ``sampling(labels, rng)`` returns, as many each time, where `rng` is the epoch's generator. The
+        label of a soft target is the largest.
 
     Attributes
     ----------
     history : History
     updates : int
         Updates made so far.
-    velocity : (P,) array
-        State of the optimiser, laid out as ``net.parameters``.
+    state : (S, P) array
+        State of the optimiser, each row laid out as ``net.parameters``: SGD's velocity; RMSprop's velocity and mean
+        square; Adam's mean and mean square.
 
     Notes
     -----
@@ -110,7 +113,7 @@ class Trainer:
         self.net = net
         self.loss = losses.checked(loss, "Trainer")
         self.optimizer = SGD(0.001, momentum=0.9) if optimizer is None else optimizer
-        if not isinstance(self.optimizer, SGD):
+        if not isinstance(self.optimizer, Optimizer):
             raise DTypeError(f"Trainer: expected an optimizer, got {optimizer!r}")
         self.batch_size = positive("Trainer: batch_size", batch_size)
         engine.threads(threads)
@@ -121,10 +124,16 @@ class Trainer:
         self.sampling = sampling
         self.history = History()
         self.updates = 0
-        self.velocity = aligned_zeros(net.parameters.size, net.dtype)
+        states = self.optimizer.states
+        self.state = aligned_zeros(states * net.parameters.size, net.dtype).reshape(states, -1)
         self._epoch, self._position, self._seconds = 0, 0, 0.0
         self._since = np.zeros(3, np.int64)  # batches, hits and examples since the last record
         self._examples = None
+
+    @property
+    def velocity(self):
+        """The first row of :attr:`state`, (P,)."""
+        return self.state[0]
 
     def fit(
         self, x, y, epochs=None, updates=None, validation=None, evaluate_every=None, callbacks=(), progress=None,
@@ -170,8 +179,7 @@ class Trainer:
         x = net.check_input(x, "fit")
         if len(x) == 0:
             raise DataError("fit: the data set is empty")
-        y = net.check_labels(y, len(x), "fit")
-        weights = net.check_weights(self.loss, y, sample_weight, "fit")
+        targets = net.check_targets(self.loss, y, len(x), sample_weight, "fit")
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             raise RangeError("fit: x holds numbers that are not finite")
         if validation is not None:
@@ -184,7 +192,7 @@ class Trainer:
         callbacks = list(callbacks)
         if self._examples not in (None, len(x)) and self._position:
             self._epoch, self._position = self._epoch + 1, 0  # other data: the epoch that was begun is over
-        rows = self._order(y)
+        rows = self._order(targets[0])
         self._examples = len(x)
         batches = -(-len(rows) // self.batch_size)
         end = self.updates + (updates if updates is not None else epochs * batches - self._position)
@@ -201,14 +209,14 @@ class Trainer:
                     due = min(due, evaluate_every - self.updates % evaluate_every)
                 epoch, clock = self._epoch, time.perf_counter()
                 with _interrupt_deferred():
-                    made = self._slice(x, y, weights, rows, min(due, length))
+                    made = self._slice(x, targets, rows, min(due, length))
                     length = max(1, int(SLICE_SECONDS * made / (time.perf_counter() - clock + 1e-9)))
                     if made == due:
                         self.history.records.append(self._record(batches, validation, started))
                     self._seconds = time.perf_counter() - started
                 bar.update(made)
                 if self._epoch != epoch:
-                    size, rows = len(rows), self._order(y)
+                    size, rows = len(rows), self._order(targets[0])
                     if len(rows) != size:
                         raise RangeError(f"fit: sampling gave {len(rows)} rows for an epoch, {size} for the one before")
                 if made == due:
@@ -220,7 +228,7 @@ class Trainer:
                         break
         return self.history
 
-    def _slice(self, x, y, weights, rows, most):
+    def _slice(self, x, targets, rows, most):
         """Make at most `most` updates, within the epoch, in one call of the engine; return how many."""
         batches = -(-len(rows) // self.batch_size)
         first = self._position * self.batch_size
@@ -229,8 +237,8 @@ class Trainer:
         rates = np.array([self.optimizer.rate(self.updates + i) for i in range(len(starts) - 1)])
         losses, hits = np.empty(len(rates)), np.empty(len(rates), np.int64)
         made = self.net.program.train(
-            x, self.net.parameters, y, weights, self.loss.label_smoothing, rows, starts, rates,
-            self.optimizer.momentum, self.velocity, losses, hits, engine.threads(self.threads),
+            x, self.net.parameters, self.loss.lower(), *targets, rows, starts, rates,
+            self.optimizer.lower(), self.state, losses, hits, engine.threads(self.threads),
             self.net.statistics, self.seed % 2**64, self.updates,
         )  # fmt: skip
         self.history.batch_losses += losses[:made].tolist()
@@ -273,16 +281,18 @@ class Trainer:
         x = self.net.check_input(validation[0], "fit: validation")
         if len(x) == 0:
             raise DataError("fit: the validation set is empty")
-        return x, self.net.check_labels(validation[1], len(x), "fit: validation")
+        y = np.asarray(validation[1])
+        self.net.check_targets(self.loss, y, len(x), None, "fit: validation")
+        return x, y
 
-    def _order(self, y):
+    def _order(self, labels):
         """Return the rows of the current epoch."""
         sample = self.sampling if callable(self.sampling) else SAMPLINGS[self.sampling]
-        rows = np.asarray(sample(y, np.random.default_rng([self.seed, self._epoch])))
+        rows = np.asarray(sample(labels, np.random.default_rng([self.seed, self._epoch])))
         if rows.size and rows.dtype.kind not in "iu":
             raise DTypeError(f"fit: sampling gave {rows.dtype}, expected integer indices")
-        if rows.ndim != 1 or not rows.size or rows.min() < 0 or rows.max() >= len(y):
-            raise RangeError(f"fit: sampling gave {rows.shape} rows, expected indices 0..{len(y) - 1} of an epoch")
+        if rows.ndim != 1 or not rows.size or rows.min() < 0 or rows.max() >= len(labels):
+            raise RangeError(f"fit: sampling gave {rows.shape} rows, expected indices 0..{len(labels) - 1} of an epoch")
         return contiguous(rows, np.int64)
 
 

@@ -153,7 +153,7 @@ def test_a_label_outside_the_classes(call, label):
 
 @with_labels
 @pytest.mark.parametrize(
-    "y", [LABELS[:9], np.append(LABELS, 0), LABELS[:, None], np.eye(CLASSES, dtype=int)[LABELS], 1], ids=np.shape
+    "y", [LABELS[:9], np.append(LABELS, 0), LABELS[:, None], np.eye(CLASSES + 1, dtype=int)[LABELS], 1], ids=np.shape
 )
 def test_labels_that_are_not_one_a_sample(call, y):
     check_refused(vector_network(), call, NUMBERS, y, ShapeError, "x has 10 samples, y has shape")

@@ -49,6 +49,7 @@ ctypedef struct Strip:
     Py_ssize_t rows, cols
     Py_ssize_t op, tap, first   # the operation, or -1 where its gradient is not deferred; its tap; the first row
     Py_ssize_t wt, wt_row       # where its columns begin in the transposed weights, -1: nowhere; distance of those
+    bint decays                 # weights, which L2 and weight decay are for; not biases
 
 ctypedef struct Plan:
     Py_ssize_t n_ops, n_strips, n_stages

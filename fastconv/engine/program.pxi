@@ -6,6 +6,8 @@ from libc.string cimport memset
 from itertools import product
 from math import prod
 
+from fastconv.engine.loss cimport FOCAL, MEAN_SQUARED_ERROR, MULTI_CLASS_HINGE, SOFTMAX_CROSS_ENTROPY, Loss
+from fastconv.engine.optimiser cimport ADAM, RMSPROP, SGD, Optimiser, begin_update, update_strip
 from fastconv.engine.plan cimport (AVG_POOL, BATCH_NORM, CONV1D, CONV2D, DENSE, DROPOUT, FLATTEN, GLOBAL_MAX_POOL1D,
                                    MAX_POOL, ONEHOT_CONV1D, RELU, SIGMOID, TANH, Kind, Op, Plan, Strip, Tensor)
 from fastconv.kernels.grid cimport Window
@@ -24,6 +26,9 @@ cdef Py_ssize_t DEFERRED = 262144    # weights of a dense operation that are too
 cdef Py_ssize_t SPARSE = 4           # pixels that one of max-pooling's windows has at least, so that zeros are skipped
 cdef Py_ssize_t STRIP_ROWS = 64
 cdef double LARGEST = 1e12  # elements of an array: sums and products of a few such sizes do not overflow
+cdef dict LOSSES = {"softmax_cross_entropy": SOFTMAX_CROSS_ENTROPY, "focal": FOCAL,
+                    "mean_squared_error": MEAN_SQUARED_ERROR, "multi_class_hinge": MULTI_CLASS_HINGE}
+cdef dict OPTIMISERS = {"sgd": SGD, "rmsprop": RMSPROP, "adam": ADAM}
 cdef dict KINDS = {
     "onehot_conv1d": ONEHOT_CONV1D, "conv1d": CONV1D, "conv2d": CONV2D, "max_pool": MAX_POOL, "avg_pool": AVG_POOL,
     "global_max_pool1d": GLOBAL_MAX_POOL1D, "dense": DENSE, "batch_norm": BATCH_NORM, "dropout": DROPOUT,
@@ -64,6 +69,20 @@ cdef bint within(const int16_t *codes, Py_ssize_t size, int16_t depth) noexcept 
         low = min(low, codes[i])
         high = max(high, codes[i])
     return low >= -1 and high < depth
+
+
+cdef int set_optimiser(tuple given, Optimiser *o) except -1:
+    """The optimiser that a description was lowered to."""
+    memset(o, 0, sizeof(Optimiser))
+    kind, o.weight_decay, o.momentum, *options = given
+    o.kind = OPTIMISERS[kind]
+    if o.kind == SGD:
+        o.states = 1
+        o.nesterov, = options
+    else:
+        o.states = 2
+        o.beta, o.eps = options
+    return 0
 
 
 cdef class Program:
@@ -439,7 +458,7 @@ cdef class Program:
             strip.packed = op.w + (k * op.rows + start) * row if k >= 0 else start
             strip.rows, strip.cols = rows, plan.tensors[o + 1].g.channels
             strip.op, strip.tap, strip.first = o if op.deferred and k >= 0 else -1, k, start
-            strip.wt, strip.wt_row = -1, padded(op.rows, itemsize)
+            strip.wt, strip.wt_row, strip.decays = -1, padded(op.rows, itemsize), k >= 0
             if k >= 0 and op.wt >= 0:
                 strip.wt = op.wt + (taps - 1 - k if op.kind == CONV2D else k) * strip.cols * strip.wt_row + start
             plan.strips[s] = strip
@@ -473,18 +492,26 @@ cdef class Program:
             batch.state = address(state, self.format, self.state_size, writable)
         return 0
 
-    cdef int _labels(self, object labels, object weight, double smoothing, Batch *batch) except -1:
+    cdef int _loss(self, tuple given, object labels, object targets, object weight, Batch *batch) except -1:
         """Check what the loss of batch.n samples needs."""
         cdef Py_ssize_t i
+        cdef Loss *loss = &batch.loss
+        kind, loss.l2, *options = given
+        loss.kind = LOSSES[kind]
+        if loss.kind == SOFTMAX_CROSS_ENTROPY:
+            loss.smoothing, = options
+        elif loss.kind == FOCAL:
+            loss.gamma, = options
         if len(self.output_shape) != 1:
             raise ValueError(f"a loss needs one row of logits a sample, the network gives {self.output_shape}")
-        batch.labels = <const int64_t *> address(labels, "q", batch.n)
+        loss.labels = <const int64_t *> address(labels, "q", batch.n)
         for i in range(batch.n):
-            if not 0 <= batch.labels[i] < self.output_shape[0]:
-                raise ValueError(f"label {batch.labels[i]} at index {i} is outside 0..{self.output_shape[0] - 1}")
-        batch.smoothing = smoothing
+            if not 0 <= loss.labels[i] < self.output_shape[0]:
+                raise ValueError(f"label {loss.labels[i]} at index {i} is outside 0..{self.output_shape[0] - 1}")
+        if targets is not None:
+            loss.targets = address(targets, self.format, batch.n * self.output_shape[0])
         if weight is not None:
-            batch.weight = address(weight, self.format, batch.n)
+            loss.weight = address(weight, self.format, batch.n)
         return 0
 
     cdef int _input_gradient(self, object dx, Batch *batch) except -1:
@@ -512,26 +539,28 @@ cdef class Program:
         cdef void *out = address(y, self.format, batch.n * prod(self.output_shape), True)
         threads = max(1, min(threads, count_chunks(&self.lean, batch.n)))
         with nogil:
-            open_arena(&arena, &self.lean, self._itemsize(), batch.n, False, threads)
+            open_arena(&arena, &self.lean, self._itemsize(), batch.n, False, 0, threads)
             if self.single:
                 predict_all(&self.lean, &batch, <float *> p, probabilities, &arena, threads, <float *> out)
             else:
                 predict_all(&self.lean, &batch, <double *> p, probabilities, &arena, threads, <double *> out)
             close_arena(&arena)
 
-    def gradient(self, object x, object parameters, object labels, object weight, double smoothing, object flat,
-                 object dx=None, int threads=1, uint64_t seed=0):
+    def gradient(self, object x, object parameters, tuple loss, object labels, object targets, object weight,
+                 object flat, object dx=None, int threads=1, uint64_t seed=0):
         """Write the gradients of the loss by the parameters to `flat` and by the input to `dx`.
 
-        `labels` is (N,) int64; `weight` (N,), of the parameters' dtype, or None; `smoothing` the label smoothing;
-        `seed` that of dropout. Returns the loss and the number of hits: samples whose largest logit is the label's.
+        `loss` is ``("softmax_cross_entropy", l2, smoothing)``, ``("focal", l2, gamma)``,
+        ``("mean_squared_error", l2)`` or ``("multi_class_hinge", l2)``; `labels` (N,) int64; `targets` (N, K) and
+        `weight` (N,) are of the parameters' dtype, or None: what the labels say, and 1 each; `seed` is that of
+        dropout. Returns the loss and the number of hits: samples whose largest output is the label's.
         """
         cdef Batch batch
         cdef void *p = address(parameters, self.format, self.size)
         cdef void *out = address(flat, self.format, self.size, True)
         memset(&batch, 0, sizeof(Batch))
         self._data(x, &batch)
-        self._labels(labels, weight, smoothing, &batch)
+        self._loss(loss, labels, targets, weight, &batch)
         self._input_gradient(dx, &batch)
         batch.seed = seed
         return self._gradient(&batch, p, out, threads)
@@ -564,7 +593,7 @@ cdef class Program:
         cdef Py_ssize_t hits
         threads = max(1, min(threads, count_buffers(&self.plan, batch.n)))
         with nogil:
-            open_arena(&arena, &self.plan, self._itemsize(), batch.n, True, threads)
+            open_arena(&arena, &self.plan, self._itemsize(), batch.n, True, 0, threads)
             if self.single:
                 loss = gradient_of(&self.plan, batch, <float *> p, &arena, threads, <float *> out, &hits)
             else:
@@ -572,31 +601,35 @@ cdef class Program:
             close_arena(&arena)
         return loss, hits
 
-    def train(self, object x, object parameters, object labels, object weight, double smoothing, object order,
-              object starts, object rates, double momentum, object velocity, object losses, object hits,
-              int threads=1, object state=None, uint64_t seed=0, uint32_t first_update=0):
-        """Make one update of `parameters` and `velocity` for each batch; return how many were made.
+    def train(self, object x, object parameters, tuple loss, object labels, object targets, object weight,
+              object order, object starts, object rates, tuple optimiser, object optimiser_state, object losses,
+              object hits, int threads=1, object state=None, uint64_t seed=0, uint32_t first_update=0):
+        """Make one update of `parameters` and `optimiser_state` for each batch; return how many were made.
 
         Batch u is the rows ``order[starts[u]:starts[u + 1]]`` of the data and is learnt at ``rates[u]``; its loss
         before the update goes to ``losses[u]`` and its number of hits to ``hits[u]``. The first loss that is not
-        finite ends the call before its update. Running means and variances go into `state`; `seed` and the number of
-        the update, `first_update` + u, determine the random numbers.
+        finite ends the call before its update. `loss` and what follows it are as for :meth:`gradient`; `optimiser` is
+        ``("sgd", weight_decay, momentum, nesterov)``, ``("rmsprop", weight_decay, momentum, beta, eps)`` or
+        ``("adam", weight_decay, beta1, beta2, eps)``. Running means and variances go into `state`; `seed` and the
+        number of the update, `first_update` + u, determine the random numbers.
 
         Arrays: `order` (total,) and `starts` (updates + 1,) and `hits` (updates,) int64, `rates` and `losses`
-        (updates,) float64, `velocity` like `parameters`.
+        (updates,) float64, `optimiser_state` (1, size) for SGD and (2, size) for the others.
         """
         cdef Batch batch
         cdef Arena arena
         cdef Py_ssize_t u, total, largest = 0, updates = len(rates), made
         cdef const double *rate = <const double *> address(rates, "d", updates)
-        cdef double *loss = <double *> address(losses, "d", updates, True)
+        cdef double *found = <double *> address(losses, "d", updates, True)
         cdef int64_t *hit = <int64_t *> address(hits, "q", updates, True)
         cdef const int64_t *start = <const int64_t *> address(starts, "q", updates + 1)
         cdef void *p = address(parameters, self.format, self.size, True)
-        cdef void *v = address(velocity, self.format, self.size, True)
+        cdef Optimiser o
+        set_optimiser(optimiser, &o)
+        cdef void *vectors = address(optimiser_state, self.format, o.states * self.size, True)
         memset(&batch, 0, sizeof(Batch))
         self._data(x, &batch)
-        self._labels(labels, weight, smoothing, &batch)
+        self._loss(loss, labels, targets, weight, &batch)
         self._state(state, &batch, True)
         batch.seed, batch.update = seed, first_update
         total = len(order)
@@ -610,27 +643,31 @@ cdef class Program:
             largest = max(largest, start[u + 1] - start[u])
         threads = max(1, min(threads, count_buffers(&self.plan, largest)))
         with nogil:
-            open_arena(&arena, &self.plan, self._itemsize(), largest, True, threads)
+            open_arena(&arena, &self.plan, self._itemsize(), largest, True, o.states, threads)
             if self.single:
-                made = train_all(&self.plan, &batch, momentum, updates, start, rate, &arena, threads,
-                                 <float *> p, <float *> v, loss, hit)
+                made = train_all(&self.plan, &batch, &o, updates, start, rate, self.size, &arena, threads,
+                                 <float *> p, <float *> vectors, found, hit)
             else:
-                made = train_all(&self.plan, &batch, momentum, updates, start, rate, &arena, threads,
-                                 <double *> p, <double *> v, loss, hit)
+                made = train_all(&self.plan, &batch, &o, updates, start, rate, self.size, &arena, threads,
+                                 <double *> p, <double *> vectors, found, hit)
             close_arena(&arena)
         return made
 
     @staticmethod
-    def sgd(object parameters, object velocity, object gradient, double rate, double momentum):
-        """Make the optimiser's update of `parameters` and `velocity`, by itself."""
+    def update(tuple optimiser, object parameters, object optimiser_state, object gradient, double rate,
+               Py_ssize_t update):
+        """Make an update of `parameters` and `optimiser_state`, by itself; weight decay shrinks all parameters."""
+        cdef Optimiser o
+        set_optimiser(optimiser, &o)
         cdef Py_ssize_t size = gradient.size
         cdef bint single = gradient.itemsize == sizeof(float)
         cdef str format = "f" if single else "d"
         cdef void *p = address(parameters, format, size, True)
-        cdef void *v = address(velocity, format, size, True)
+        cdef void *state = address(optimiser_state, format, o.states * size, True)
         cdef void *g = address(gradient, format, size)
         with nogil:
+            begin_update(&o, rate, update)
             if single:
-                sgd(size, rate, momentum, <float *> g, <float *> v, <float *> p)
+                update_strip(&o, size, True, <float *> g, size, <float *> state, <float *> p)
             else:
-                sgd(size, rate, momentum, <double *> g, <double *> v, <double *> p)
+                update_strip(&o, size, True, <double *> g, size, <double *> state, <double *> p)
