@@ -40,9 +40,9 @@ _NAMES = {
     "show_config": "config",
 }
 _MODULES = (
-    "bench", "cli", "config", "datasets", "engine", "errors", "functional", "geometry", "imbalance", "kernels",
-    "layers", "losses", "modelfile", "models", "network", "optim", "plots", "reference", "reproduce", "text",
-    "training",
+    "augment", "bench", "cli", "config", "datasets", "engine", "errors", "functional", "geometry", "imbalance",
+    "kernels", "layers", "losses", "modelfile", "models", "network", "optim", "plots", "reference", "reproduce",
+    "text", "training",
 )  # fmt: skip
 __all__ = [*_NAMES, "__version__"]
 
