@@ -180,8 +180,8 @@ cdef inline bint draw_rectangle(
     const Recipe *recipe, Py_ssize_t augmentation, Py_ssize_t sample,
     Rectangle *r,  # OUT
 ) noexcept nogil:
-    """The rectangle to erase (Zhong et al., 2020, algorithm 1): a size that fits into the image, anywhere in it; whether
-    one was found."""
+    """The rectangle to erase (Zhong et al., 2020, algorithm 1): a size that fits into the image, at any place where it
+    does; whether one was found."""
     cdef Py_ssize_t attempt
     cdef double area, ratio, rows, columns
     cdef uint32_t[4] words
