@@ -77,11 +77,13 @@ extensions = [
     )
     for level, flags in LEVELS.items()
 ]
-for name in ("engine.cpu", "kernels.encode"):
+for name in ("engine.cpu", "kernels.augmentation", "kernels.encode"):
     extensions.append(
         Extension(
             f"fastconv.{name}",
             [f"fastconv/{name.replace('.', '/')}.pyx"],
+            depends=KERNELS,
+            include_dirs=["fastconv/kernels"],
             extra_compile_args=COMMON,
             extra_link_args=LINK,
         )

@@ -46,8 +46,8 @@ _NAMES = {
     "show_config": "config",
 }
 _MODULES = (
-    "bench", "cli", "config", "datasets", "engine", "errors", "functional", "geometry", "imbalance", "kernels",
-    "layers", "losses", "modelfile", "models", "network", "optim", "plots", "reference", "reproduce",
+    "augment", "bench", "cli", "config", "datasets", "engine", "errors", "functional", "geometry", "imbalance",
+    "kernels", "layers", "losses", "modelfile", "models", "network", "optim", "plots", "reference", "reproduce",
     "schedules", "text", "training",
 )  # fmt: skip
 __all__ = [*_NAMES, "__version__"]
