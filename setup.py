@@ -74,7 +74,7 @@ extensions = [
     )
     for level, flags in LEVELS.items()
 ]
-for name in ("engine.cpu", "kernels.encode"):
+for name in ("engine.cpu", "kernels.encode", "kernels.im2col"):
     extensions.append(
         Extension(
             f"fastconv.{name}",
