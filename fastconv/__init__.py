@@ -11,17 +11,28 @@ __version__ = "0.1.0"
 _NAMES = {
     "Alphabet": "text",
     "UnknownCharacterWarning": "text",
+    "AvgPool2D": "layers",
+    "BatchNorm": "layers",
     "Conv1D": "layers",
+    "Conv2D": "layers",
     "Dense": "layers",
+    "Dropout": "layers",
+    "Embedding": "layers",
     "Flatten": "layers",
+    "GlobalMaxPool1D": "layers",
     "History": "training",
+    "ImageInput": "layers",
+    "MaxPool1D": "layers",
+    "MaxPool2D": "layers",
     "OneHotConv1D": "layers",
     "OneHotInput": "layers",
     "ReLU": "layers",
     "SGD": "optim",
     "SequenceInput": "layers",
     "Sequential": "network",
+    "Sigmoid": "layers",
     "SoftmaxCrossEntropy": "losses",
+    "Tanh": "layers",
     "Trainer": "training",
     "VectorInput": "layers",
     "gradcheck": "gradient_check",
@@ -29,8 +40,9 @@ _NAMES = {
     "show_config": "config",
 }
 _MODULES = (
-    "bench", "cli", "config", "datasets", "engine", "errors", "functional", "imbalance", "kernels", "layers", "losses",
-    "modelfile", "models", "network", "optim", "plots", "reference", "reproduce", "text", "training",
+    "bench", "cli", "config", "datasets", "engine", "errors", "functional", "geometry", "imbalance", "kernels",
+    "layers", "losses", "modelfile", "models", "network", "optim", "plots", "reference", "reproduce", "text",
+    "training",
 )  # fmt: skip
 __all__ = [*_NAMES, "__version__"]
 

@@ -3,8 +3,8 @@
 Each runs a plan of one operation on the engine, so what is checked here is what a network runs. Only :func:`im2col`
 and :func:`col2im` are kernels that no network needs.
 
-Dimensions: N samples, L positions, C channels, K filter width, V alphabet, F filters, P = L - K + 1. Arrays are
-float32 or float64; mixed dtypes become float64. No input is modified.
+Dimensions: N samples, L positions, H lines, W pixels of a line, C channels, K (KH, KW) filter width, V alphabet, F
+filters, P (PH, PW) outputs. Arrays are float32 or float64; mixed dtypes become float64. No input is modified.
 """
 
 import math
@@ -14,25 +14,44 @@ import sys
 import numpy as np
 
 from fastconv import engine
-from fastconv.arrays import aligned_zeros, codes_array, contiguous, floats_array, labels_array
+from fastconv.arrays import aligned_zeros, checked_seed, codes_array, contiguous, floats_array, labels_array
 from fastconv.errors import DTypeError, RangeError, ShapeError
 from fastconv.geometry import paddings, pair, windows
 from fastconv.kernels import im2col as columns
 
 __all__ = [
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "batch_norm",
+    "batch_norm_backward",
     "col2im",
     "conv1d",
     "conv1d_backward",
+    "conv2d",
+    "conv2d_backward",
     "dense",
     "dense_backward",
+    "dropout",
+    "embedding",
+    "embedding_backward",
+    "global_max_pool1d",
+    "global_max_pool1d_backward",
     "im2col",
+    "max_pool1d",
+    "max_pool1d_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
     "onehot_conv1d",
     "onehot_conv1d_backward",
     "relu",
     "relu_backward",
     "sgd",
+    "sigmoid",
+    "sigmoid_backward",
     "softmax",
     "softmax_cross_entropy",
+    "tanh",
+    "tanh_backward",
 ]  # fmt: skip
 
 
@@ -56,60 +75,76 @@ def _shape(function, name, array, expected):
 class _Op:
     """A plan of one operation, the parameters in one vector, and calls that take and give arrays."""
 
-    def __init__(self, ops, shape, dtype, parameters=(), codes=False):
-        self.program = engine.Program(ops, *shape, codes, dtype == np.float32, not codes)
+    def __init__(self, op, shape, dtype, parameters=(), codes=False, backward=True):
+        self.program = engine.Program([op] if op else [], shape, codes, dtype == np.float32, backward and not codes)
         self.parameters = aligned_zeros(self.program.size, dtype)
         np.concatenate([p.ravel() for p in parameters] or [self.parameters], out=self.parameters)
 
-    def forward(self, x, threads, probabilities=False):
+    def forward(self, x, threads, **options):
         y = np.empty((len(x), *self.program.output_shape), self.parameters.dtype)
-        self.program.forward(x, self.parameters, y, probabilities, engine.threads(threads))
+        self.program.forward(x, self.parameters, y, threads=engine.threads(threads), **options)
         return y
 
-    def backward(self, dy, x, threads, dx=None):
+    def backward(self, dy, x, threads, dx=None, **options):
         flat = aligned_zeros(self.program.size, self.parameters.dtype)
-        self.program.backward(x, self.parameters, dy, flat, dx, engine.threads(threads))
-        return [flat[at : at + int(np.prod(shape))].reshape(shape) for _, _, at, shape in self.program.slots]
+        self.program.backward(x, self.parameters, dy, flat, dx, engine.threads(threads), **options)
+        return [flat[at : at + math.prod(shape)].reshape(shape) for _, _, at, shape in self.program.slots]
 
 
-def _codes(function, codes, depth, width):
-    codes = np.asarray(codes)
-    _shape(function, "codes", codes, ("N", "L"))
-    _wide_enough(function, "codes", codes, width)
-    return codes_array(codes, depth, function)
+AXES = {1: ("L",), 2: ("H", "W")}
 
 
-def _wide_enough(function, name, x, width):
-    if x.shape[1] < width:
-        raise ShapeError(f"{function}: the filters are {width} wide, {name} has {x.shape[1]} positions")
+def _slides(function, name, shape, kernel, stride, padding, dilation):
+    """Return the outputs of each axis and the engine's window for the positions or pixels of `shape`."""
+    rank = len(kernel)
+    stride, dilation = pair(f"{function}: stride", stride, rank), pair(f"{function}: dilation", dilation, rank)
+    try:
+        return windows(shape, kernel, stride, paddings(f"{function}: padding", padding, rank), dilation)
+    except ShapeError as error:
+        raise ShapeError(f"{function}: {name} of {shape} does not fit filters of {kernel}: {error}") from None
 
 
-def _convolution(function, x, w, b):
+def _convolution(function, x, w, b, stride, padding, dilation, backward=False):
     """Check a convolution's operands; return them and its plan."""
     codes = function.startswith("onehot")
     if codes:
         w, b = _floats(function, w=w, b=b)
     else:
         x, w, b = _floats(function, x=x, w=w, b=b)
-    _shape(function, "w", w, ("K", "V" if codes else "C", "F"))
-    width, channels, filters = w.shape
+    rank = 2 if "2d" in function else 1
+    _shape(function, "w", w, ("K", "V" if codes else "C", "F") if rank == 1 else ("KH", "KW", "C", "F"))
+    *kernel, channels, filters = w.shape
     if min(w.shape) < 1:
         raise ShapeError(f"{function}: w has an empty axis: {w.shape}")
     if codes:
-        x = _codes(function, x, channels, width)
+        x = np.asarray(x)
+        _shape(function, "codes", x, ("N", "L"))
+        x = codes_array(x, channels, function)
     else:
-        _shape(function, "x", x, ("N", "L", channels))
-        _wide_enough(function, "x", x, width)
+        _shape(function, "x", x, ("N", *AXES[rank], channels))
     if b is not None:
         _shape(function, "b", b, (filters,))
-    kind = "onehot_conv1d" if codes else "conv1d"
-    parameters = [w] if b is None else [w, b]
-    op = _Op([(kind, filters, width, b is not None)], (x.shape[1], channels), w.dtype, parameters, codes)
-    return x, w, op
+    shape = x.shape[1 : rank + 1]
+    _, window = _slides(function, "codes" if codes else "x", shape, tuple(kernel), stride, padding, dilation)
+    op = (function.removesuffix("_backward"), filters, window, b is not None)
+    return x, w, _Op(op, (*shape, channels), w.dtype, [w] if b is None else [w, b], codes, backward)
 
 
-def onehot_conv1d(codes, w, b=None, threads=None):
-    """Convolve one-hot columns, given as codes, with filters: valid, stride 1.
+def _convolution_backward(function, dy, x, w, stride, padding, dilation, threads):
+    """Return dx (None for codes), dw and db."""
+    codes = function.startswith("onehot")
+    if codes:
+        dy, w = _floats(function, dy=dy, w=w)
+    else:
+        dy, x, w = _floats(function, dy=dy, x=x, w=w)
+    x, w, op = _convolution(function, x, w, np.zeros(w.shape[-1:], w.dtype), stride, padding, dilation, True)
+    _shape(function, "dy", dy, (len(x), *op.program.output_shape))
+    dx = None if codes else np.empty_like(x)
+    return (dx, *op.backward(dy, x, threads, dx))
+
+
+def onehot_conv1d(codes, w, b=None, stride=1, padding=0, dilation=1, threads=None):
+    """Convolve one-hot columns, given as codes, with filters.
 
     Parameters
     ----------
@@ -117,12 +152,15 @@ def onehot_conv1d(codes, w, b=None, threads=None):
         Indices in 0..V-1; -1 is an all-zero column.
     w : (K, V, F) float32 or float64
     b : (F,), optional
+    stride, dilation : int
+    padding : int, "valid" or "same"
+        Zero columns at either end; "same": as many as give ceil(L / stride) outputs.
     threads : int, optional
 
     Returns
     -------
     (N, P, F) array
-        y[i, p, f] = b[f] + sum_k w[k, codes[i, p + k], f].
+        y[i, p, f] = b[f] + sum_k w[k, codes[i, p * stride + k * dilation - padding], f].
 
     Raises
     ------
@@ -139,11 +177,11 @@ def onehot_conv1d(codes, w, b=None, threads=None):
     >>> onehot_conv1d([[0, 1, -1]], np.array([[[1.0], [2.0]], [[10.0], [20.0]]])).tolist()
     [[[21.0], [2.0]]]
     """
-    x, _, op = _convolution("onehot_conv1d", codes, w, b)
+    x, _, op = _convolution("onehot_conv1d", codes, w, b, stride, padding, dilation)
     return op.forward(x, threads)
 
 
-def onehot_conv1d_backward(dy, codes, w, threads=None):
+def onehot_conv1d_backward(dy, codes, w, stride=1, padding=0, dilation=1, threads=None):
     """Return the gradients (dw, db) of :func:`onehot_conv1d`.
 
     Parameters
@@ -152,38 +190,36 @@ def onehot_conv1d_backward(dy, codes, w, threads=None):
         Gradient by the output.
     codes : (N, L) int
     w : (K, V, F)
-    threads : int, optional
+    stride, padding, dilation, threads
+        As in :func:`onehot_conv1d`.
 
     Returns
     -------
     dw : (K, V, F)
     db : (F,)
     """
-    name = "onehot_conv1d_backward"
-    dy, w = _floats(name, dy=dy, w=w)
-    x, w, op = _convolution(name, codes, w, np.zeros(w.shape[-1], w.dtype))
-    _shape(name, "dy", dy, (len(x), *op.program.output_shape))
-    return tuple(op.backward(dy, x, threads))
+    return _convolution_backward("onehot_conv1d_backward", dy, codes, w, stride, padding, dilation, threads)[1:]
 
 
-def conv1d(x, w, b=None, threads=None):
-    """Convolve sequences with filters: cross-correlation, valid, stride 1.
+def conv1d(x, w, b=None, stride=1, padding=0, dilation=1, threads=None):
+    """Convolve sequences with filters: cross-correlation.
 
     Parameters
     ----------
     x : (N, L, C) float32 or float64
     w : (K, C, F)
     b : (F,), optional
-    threads : int, optional
+    stride, padding, dilation, threads
+        As in :func:`onehot_conv1d`.
 
     Returns
     -------
     (N, P, F) array
-        y[i, p, f] = b[f] + sum_{k, c} x[i, p + k, c] w[k, c, f].
+        y[i, p, f] = b[f] + sum_{k, c} x[i, p * stride + k * dilation - padding, c] w[k, c, f].
 
     Raises
     ------
-    ShapeError, DTypeError
+    ShapeError, DTypeError, RangeError
 
     Examples
     --------
@@ -192,11 +228,11 @@ def conv1d(x, w, b=None, threads=None):
     >>> conv1d(np.array([[[1.0], [2.0], [4.0]]]), np.array([[[1.0]], [[-1.0]]])).tolist()
     [[[-1.0], [-2.0]]]
     """
-    x, _, op = _convolution("conv1d", x, w, b)
+    x, _, op = _convolution("conv1d", x, w, b, stride, padding, dilation)
     return op.forward(x, threads)
 
 
-def conv1d_backward(dy, x, w, threads=None):
+def conv1d_backward(dy, x, w, stride=1, padding=0, dilation=1, threads=None):
     """Return the gradients (dx, dw, db) of :func:`conv1d`.
 
     Parameters
@@ -205,7 +241,8 @@ def conv1d_backward(dy, x, w, threads=None):
         Gradient by the output.
     x : (N, L, C)
     w : (K, C, F)
-    threads : int, optional
+    stride, padding, dilation, threads
+        As in :func:`onehot_conv1d`.
 
     Returns
     -------
@@ -215,12 +252,308 @@ def conv1d_backward(dy, x, w, threads=None):
         The assignment's equation (46), V = M_x^T G.
     db : (F,)
     """
-    name = "conv1d_backward"
-    dy, x, w = _floats(name, dy=dy, x=x, w=w)
-    x, w, op = _convolution(name, x, w, np.zeros(w.shape[-1], w.dtype))
-    _shape(name, "dy", dy, (len(x), *op.program.output_shape))
+    return _convolution_backward("conv1d_backward", dy, x, w, stride, padding, dilation, threads)
+
+
+def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, threads=None):
+    """Convolve images with filters: cross-correlation.
+
+    Parameters
+    ----------
+    x : (N, H, W, C) float32 or float64
+    w : (KH, KW, C, F)
+    b : (F,), optional
+    stride, dilation : int or (int, int)
+    padding : int, (int, int), "valid" or "same"
+        Zero lines above and below, zero pixels left and right; "same": as many as give ceil(size / stride) outputs, an
+        odd one below or right.
+    threads : int, optional
+
+    Returns
+    -------
+    (N, PH, PW, F) array
+        y[i, p, q, f] = b[f] + sum_{u, v, c} x[i, p * stride + u * dilation - padding, ..., c] w[u, v, c, f].
+
+    Raises
+    ------
+    ShapeError, DTypeError, RangeError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.functional import conv2d
+    >>> conv2d(np.arange(9.0).reshape(1, 3, 3, 1), np.ones((2, 2, 1, 1)))[0, :, :, 0].tolist()
+    [[8.0, 12.0], [20.0, 24.0]]
+    """
+    x, _, op = _convolution("conv2d", x, w, b, stride, padding, dilation)
+    return op.forward(x, threads)
+
+
+def conv2d_backward(dy, x, w, stride=1, padding=0, dilation=1, threads=None):
+    """Return the gradients (dx, dw, db) of :func:`conv2d`.
+
+    Parameters
+    ----------
+    dy : (N, PH, PW, F)
+        Gradient by the output.
+    x : (N, H, W, C)
+    w : (KH, KW, C, F)
+    stride, padding, dilation, threads
+        As in :func:`conv2d`.
+
+    Returns
+    -------
+    dx : (N, H, W, C)
+    dw : (KH, KW, C, F)
+    db : (F,)
+    """
+    return _convolution_backward("conv2d_backward", dy, x, w, stride, padding, dilation, threads)
+
+
+def embedding(codes, w, threads=None):
+    """Return the vector of each code, zeros for -1.
+
+    Parameters
+    ----------
+    codes : (N, L) int
+        Indices in 0..V-1, or -1.
+    w : (V, D) float32 or float64
+    threads : int, optional
+
+    Returns
+    -------
+    (N, L, D) array
+
+    Examples
+    --------
+    >>> from fastconv.functional import embedding
+    >>> embedding([[1, -1]], [[1.0, 2.0], [3.0, 4.0]]).tolist()
+    [[[3.0, 4.0], [0.0, 0.0]]]
+    """
+    (w,) = _floats("embedding", w=w)
+    _shape("embedding", "w", w, ("V", "D"))
+    return onehot_conv1d(codes, w[None], threads=threads)
+
+
+def embedding_backward(dy, codes, w, threads=None):
+    """Return the gradient dw (V, D) of :func:`embedding` for dy (N, L, D)."""
+    (w,) = _floats("embedding_backward", w=w)
+    _shape("embedding_backward", "w", w, ("V", "D"))
+    return onehot_conv1d_backward(dy, codes, w[None], threads=threads)[0][0]
+
+
+def _pooling(function, x, size, stride):
+    """Check a pooling's operands; return x and its plan."""
+    (x,) = _floats(function, x=x)
+    rank = 2 if "2d" in function else 1
+    _shape(function, "x", x, ("N", *AXES[rank], "C"))
+    size = pair(f"{function}: pool_size", size, rank)
+    _, window = _slides(function, "x", x.shape[1:-1], size, size if stride is None else stride, 0, 1)
+    return x, _Op(("max_pool" if function.startswith("max") else "avg_pool", window), x.shape[1:], x.dtype)
+
+
+def _pooling_backward(function, dy, x, size, stride, threads):
+    dy, x = _floats(function, dy=dy, x=x)
+    x, op = _pooling(function, x, size, stride)
+    _shape(function, "dy", dy, (len(x), *op.program.output_shape))
     dx = np.empty_like(x)
-    return (dx, *op.backward(dy, x, threads, dx))
+    op.backward(dy, x, threads, dx)
+    return dx
+
+
+def max_pool1d(x, pool_size=2, stride=None, threads=None):
+    """Return the largest of each window of positions, channel by channel; an incomplete last window is dropped.
+
+    Parameters
+    ----------
+    x : (N, L, C) float32 or float64
+    pool_size : int
+    stride : int, optional
+        By default `pool_size`.
+    threads : int, optional
+
+    Returns
+    -------
+    (N, P, C) array
+
+    Examples
+    --------
+    >>> from fastconv.functional import max_pool1d
+    >>> max_pool1d([[[1.0], [3.0], [2.0], [0.0], [9.0]]]).tolist()
+    [[[3.0], [2.0]]]
+    """
+    x, op = _pooling("max_pool1d", x, pool_size, stride)
+    return op.forward(x, threads)
+
+
+def max_pool1d_backward(dy, x, pool_size=2, stride=None, threads=None):
+    """Return the gradient of :func:`max_pool1d` by x: dy goes to the first of the largest of each window."""
+    return _pooling_backward("max_pool1d_backward", dy, x, pool_size, stride, threads)
+
+
+def max_pool2d(x, pool_size=2, stride=None, threads=None):
+    """Return the largest of each window of pixels, channel by channel; an incomplete last window is dropped.
+
+    Parameters
+    ----------
+    x : (N, H, W, C) float32 or float64
+    pool_size : int or (int, int)
+    stride : int or (int, int), optional
+        By default `pool_size`.
+    threads : int, optional
+
+    Returns
+    -------
+    (N, PH, PW, C) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.functional import max_pool2d
+    >>> max_pool2d(np.arange(16.0).reshape(1, 4, 4, 1))[0, :, :, 0].tolist()
+    [[5.0, 7.0], [13.0, 15.0]]
+    """
+    x, op = _pooling("max_pool2d", x, pool_size, stride)
+    return op.forward(x, threads)
+
+
+def max_pool2d_backward(dy, x, pool_size=2, stride=None, threads=None):
+    """Return the gradient of :func:`max_pool2d` by x: dy goes to the first of the largest of each window."""
+    return _pooling_backward("max_pool2d_backward", dy, x, pool_size, stride, threads)
+
+
+def avg_pool2d(x, pool_size=2, stride=None, threads=None):
+    """Return the mean of each window of pixels, channel by channel; an incomplete last window is dropped.
+
+    Parameters
+    ----------
+    x : (N, H, W, C) float32 or float64
+    pool_size : int or (int, int)
+    stride : int or (int, int), optional
+        By default `pool_size`.
+    threads : int, optional
+
+    Returns
+    -------
+    (N, PH, PW, C) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.functional import avg_pool2d
+    >>> avg_pool2d(np.arange(16.0).reshape(1, 4, 4, 1))[0, :, :, 0].tolist()
+    [[2.5, 4.5], [10.5, 12.5]]
+    """
+    x, op = _pooling("avg_pool2d", x, pool_size, stride)
+    return op.forward(x, threads)
+
+
+def avg_pool2d_backward(dy, x, pool_size=2, stride=None, threads=None):
+    """Return the gradient of :func:`avg_pool2d` by x."""
+    return _pooling_backward("avg_pool2d_backward", dy, x, pool_size, stride, threads)
+
+
+def _sequence(function, x, lengths):
+    (x,) = _floats(function, x=x)
+    _shape(function, "x", x, ("N", "L", "C"))
+    if min(x.shape[1:]) < 1:
+        raise ShapeError(f"{function}: x has an empty axis: {x.shape}")
+    if lengths is not None:
+        lengths = labels_array(lengths, len(x), x.shape[1] + 1, f"{function}: lengths")
+    return x, lengths, _Op(("global_max_pool1d",), x.shape[1:], x.dtype)
+
+
+def global_max_pool1d(x, lengths=None, threads=None):
+    """Return the largest of each channel over the positions of a sequence.
+
+    Parameters
+    ----------
+    x : (N, L, C) float32 or float64
+    lengths : (N,) int, optional
+        The positions of each sequence that count, 0..L; all by default. Of none the largest is 0.
+    threads : int, optional
+
+    Returns
+    -------
+    (N, C) array
+
+    Examples
+    --------
+    >>> from fastconv.functional import global_max_pool1d
+    >>> global_max_pool1d([[[1.0], [3.0], [9.0]]], lengths=[2]).tolist()
+    [[3.0]]
+    """
+    x, lengths, op = _sequence("global_max_pool1d", x, lengths)
+    return op.forward(x, threads, lengths=lengths)
+
+
+def global_max_pool1d_backward(dy, x, lengths=None, threads=None):
+    """Return the gradient of :func:`global_max_pool1d` by x: dy goes to the first of the largest."""
+    name = "global_max_pool1d_backward"
+    dy, x = _floats(name, dy=dy, x=x)
+    x, lengths, op = _sequence(name, x, lengths)
+    _shape(name, "dy", dy, (len(x), x.shape[2]))
+    dx = np.empty_like(x)
+    op.backward(dy, x, threads, dx, lengths=lengths)
+    return dx
+
+
+def _normalisation(function, x, gamma, beta, eps):
+    """Check the operands of batch normalisation; return x as it came, as the plan reads it, and the plan."""
+    if x.ndim < 2 or min(x.shape) < 1:
+        raise ShapeError(f"{function}: expected x of shape (N, ..., C) without an empty axis, got {x.shape}")
+    for name, array in (("gamma", gamma), ("beta", beta)):
+        _shape(function, name, array, x.shape[-1:])
+    if not 0 < eps < math.inf:
+        raise RangeError(f"{function}: eps is positive, got {eps!r}")
+    rows = x.reshape(len(x), -1, x.shape[-1])
+    return rows, _Op(("batch_norm", 0.0, float(eps)), rows.shape[1:], x.dtype, [gamma, beta])
+
+
+def batch_norm(x, gamma, beta, eps=1e-5, threads=None):
+    """Normalise each channel by the batch's mean and variance.
+
+    Parameters
+    ----------
+    x : (N, ..., C) float32 or float64
+    gamma, beta : (C,)
+    eps : float
+    threads : int, optional
+
+    Returns
+    -------
+    y : array of x's shape
+        gamma (x - mean) / sqrt(var + eps) + beta.
+    mean, var : (C,)
+        Over all axes but the last; the variance is divided by the number of elements n, not n - 1.
+
+    References
+    ----------
+    Ioffe and Szegedy, "Batch normalization", 2015, algorithm 1.
+
+    Examples
+    --------
+    >>> from fastconv.functional import batch_norm
+    >>> y, mean, var = batch_norm([[1.0], [3.0]], [2.0], [1.0], eps=1e-12)
+    >>> y.round(6).tolist(), mean.tolist(), var.tolist()
+    ([[-1.0], [3.0]], [2.0], [1.0])
+    """
+    x, gamma, beta = _floats("batch_norm", x=x, gamma=gamma, beta=beta)
+    rows, op = _normalisation("batch_norm", x, gamma, beta, eps)
+    y, state = np.empty_like(rows), aligned_zeros(2 * x.shape[-1], x.dtype)
+    op.backward(None, rows, threads, y=y, state=state)
+    return y.reshape(x.shape), *state.reshape(2, -1)
+
+
+def batch_norm_backward(dy, x, gamma, eps=1e-5, threads=None):
+    """Return the gradients (dx, dgamma, dbeta) of :func:`batch_norm` for dy of x's shape."""
+    name = "batch_norm_backward"
+    dy, x, gamma = _floats(name, dy=dy, x=x, gamma=gamma)
+    _shape(name, "dy", dy, x.shape)
+    rows, op = _normalisation(name, x, gamma, np.zeros_like(gamma), eps)
+    dx = np.empty_like(rows)
+    dgamma, dbeta = op.backward(dy.reshape(rows.shape), rows, threads, dx)
+    return dx.reshape(x.shape), dgamma, dbeta
 
 
 def _product(function, x, w, b):
@@ -231,7 +564,7 @@ def _product(function, x, w, b):
     _shape(function, "x", x, ("N", w.shape[0]))
     if b is not None:
         _shape(function, "b", b, (w.shape[1],))
-    op = _Op([("dense", w.shape[1], b is not None)], (1, w.shape[0]), w.dtype, [w] if b is None else [w, b])
+    op = _Op(("dense", w.shape[1], b is not None), w.shape[:1], w.dtype, [w] if b is None else [w, b])
     return x, op
 
 
@@ -256,7 +589,7 @@ def dense(x, w, b=None, threads=None):
     [[21.5]]
     """
     x, op = _product("dense", x, w, b)
-    return op.forward(x, threads)[:, 0]
+    return op.forward(x, threads)
 
 
 def dense_backward(dy, x, w, threads=None):
@@ -276,10 +609,24 @@ def dense_backward(dy, x, w, threads=None):
     return (dx, *op.backward(dy, x, threads, dx))
 
 
-def _rows(x):
-    """A view of x as (N, 1, n) and the plan's shape for it."""
+def _elementwise(op, x, threads, dy=None, **options):
+    """Return the output of an operation on an array of any shape, or for dy the gradient by its input."""
+    if x.size == 0:
+        return x.copy()
     rows = x.reshape(len(x), -1) if x.ndim > 1 else x.reshape(1, -1)
-    return rows, (1, rows.shape[1])
+    plan, result = _Op(op, rows.shape[1:], x.dtype), np.empty_like(rows)
+    if dy is None:
+        plan.backward(None, rows, threads, y=result, **options)
+    else:
+        plan.backward(dy, rows, threads, result, **options)
+    return result.reshape(x.shape)
+
+
+def _elementwise_backward(op, dy, x, threads):
+    name = f"{op}_backward"
+    dy, x = _floats(name, dy=dy, x=x)
+    _shape(name, "dy", dy, x.shape)
+    return _elementwise((op,), x, threads, dy)
 
 
 def relu(x, threads=None):
@@ -291,22 +638,75 @@ def relu(x, threads=None):
     >>> relu([-1.0, 2.0]).tolist()
     [0.0, 2.0]
     """
-    (x,) = _floats("relu", x=x)
-    if x.size == 0:
-        return x.copy()
-    rows, shape = _rows(x)
-    return _Op([("relu",)], shape, x.dtype).forward(rows, threads).reshape(x.shape)
+    return _elementwise(("relu",), *_floats("relu", x=x), threads)
 
 
 def relu_backward(dy, x, threads=None):
     """Return the gradient of :func:`relu` by its input: dy where x > 0, else 0."""
-    dy, x = _floats("relu_backward", dy=dy, x=x)
-    _shape("relu_backward", "dy", dy, x.shape)
-    dx = np.empty_like(x)
-    if x.size:
-        rows, shape = _rows(x)
-        _Op([("relu",)], shape, x.dtype).backward(dy, rows, threads, dx)
-    return dx
+    return _elementwise_backward("relu", dy, x, threads)
+
+
+def sigmoid(x, threads=None):
+    """Return 1 / (1 + exp(-x)), of any shape.
+
+    Examples
+    --------
+    >>> from fastconv.functional import sigmoid
+    >>> sigmoid([0.0]).tolist()
+    [0.5]
+    """
+    return _elementwise(("sigmoid",), *_floats("sigmoid", x=x), threads)
+
+
+def sigmoid_backward(dy, x, threads=None):
+    """Return the gradient of :func:`sigmoid` by its input: dy y (1 - y)."""
+    return _elementwise_backward("sigmoid", dy, x, threads)
+
+
+def tanh(x, threads=None):
+    """Return the hyperbolic tangent of x, of any shape.
+
+    Examples
+    --------
+    >>> from fastconv.functional import tanh
+    >>> tanh([0.0]).tolist()
+    [0.0]
+    """
+    return _elementwise(("tanh",), *_floats("tanh", x=x), threads)
+
+
+def tanh_backward(dy, x, threads=None):
+    """Return the gradient of :func:`tanh` by its input: dy (1 - y^2)."""
+    return _elementwise_backward("tanh", dy, x, threads)
+
+
+def dropout(x, rate=0.5, seed=0, threads=None):
+    """Return x / (1 - rate) with each element zero with probability `rate`; it is its own gradient.
+
+    Parameters
+    ----------
+    x : (N, ...) float32 or float64
+    rate : float
+        In [0, 1).
+    seed : int
+        The same seed drops the same elements of an array of the same shape.
+    threads : int, optional
+
+    References
+    ----------
+    Srivastava et al., "Dropout", 2014.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.functional import dropout
+    >>> sorted(set(dropout(np.ones((10, 10)), 0.5).ravel().tolist()))
+    [0.0, 2.0]
+    """
+    (x,) = _floats("dropout", x=x)
+    if not 0 <= rate < 1:
+        raise RangeError(f"dropout: rate lies in [0, 1), got {rate!r}")
+    return _elementwise(("dropout", float(rate)), x, threads, seed=checked_seed("dropout", seed) % 2**64)
 
 
 def softmax(x, threads=None):
@@ -322,7 +722,7 @@ def softmax(x, threads=None):
     _shape("softmax", "x", x, ("N", "K"))
     if x.shape[1] < 1:
         raise ShapeError(f"softmax: x has no classes: {x.shape}")
-    return _Op([], (1, x.shape[1]), x.dtype).forward(x, threads, probabilities=True)[:, 0]
+    return _Op(None, x.shape[1:], x.dtype).forward(x, threads, probabilities=True)
 
 
 def softmax_cross_entropy(logits, labels, sample_weight=None, label_smoothing=0.0, threads=None):
@@ -363,7 +763,7 @@ def softmax_cross_entropy(logits, labels, sample_weight=None, label_smoothing=0.
     if sample_weight is not None:
         sample_weight = floats_array(np.asarray(sample_weight), logits.dtype, name, "sample_weight")
         _shape(name, "sample_weight", sample_weight, (len(logits),))
-    op = _Op([], (1, logits.shape[1]), logits.dtype)  # a network without layers: no parameters, no gradient by them
+    op = _Op(None, logits.shape[1:], logits.dtype)  # a network without layers: no parameters, no gradient by them
     dlogits = np.empty_like(logits)
     loss, _ = op.program.gradient(
         logits, op.parameters, labels, sample_weight, label_smoothing, op.parameters, dlogits, engine.threads(threads)
@@ -396,19 +796,6 @@ def sgd(params, grads, velocity, learning_rate, momentum=0.0):
     params, velocity = params.copy(), velocity.copy()
     engine.Program.sgd(params, velocity, grads, learning_rate, momentum)
     return params, velocity
-
-
-AXES = {1: ("L",), 2: ("H", "W")}
-
-
-def _slides(function, name, shape, kernel, stride, padding, dilation):
-    """Return the engine's window for the positions or pixels of `shape`."""
-    rank = len(kernel)
-    stride, dilation = pair(f"{function}: stride", stride, rank), pair(f"{function}: dilation", dilation, rank)
-    try:
-        return windows(shape, kernel, stride, paddings(f"{function}: padding", padding, rank), dilation)
-    except ShapeError as error:
-        raise ShapeError(f"{function}: {name} of {shape} does not fit filters of {kernel}: {error}") from None
 
 
 def _pixels(function, name, x):

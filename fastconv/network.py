@@ -1,5 +1,6 @@
 """Sequential: layers, lowered once to a Program, with one flat vector of parameters."""
 
+import math
 from dataclasses import asdict
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from fastconv import engine, functional, losses, modelfile
 from fastconv.arrays import aligned_zeros, checked_seed, codes_array, floats_array, labels_array
 from fastconv.errors import DTypeError, ModelFormatError, RangeError, ShapeError
-from fastconv.layers import LAYERS, Layer, OneHotInput, SequenceInput, VectorInput
+from fastconv.layers import INPUTS, LAYERS, Layer, VectorInput
 
 
 class Sequential:
@@ -16,12 +17,13 @@ class Sequential:
     Parameters
     ----------
     layers : list of Layer
-    input : OneHotInput, SequenceInput or VectorInput
+    input : OneHotInput, SequenceInput, ImageInput or VectorInput
         What a sample is.
     dtype : {"float32", "float64"}
         Of the parameters and of the arithmetic.
     seed : int
-        Of the initial parameters: weights are normal with He's deviation sqrt(2 / fan-in), biases zero.
+        Of the initial parameters: weights are normal, with He's deviation sqrt(2 / fan-in) unless a layer's `init`
+        says another, biases zero.
 
     Attributes
     ----------
@@ -29,6 +31,11 @@ class Sequential:
         Views into :attr:`parameters`, by layer index and name: ``"0.w"``.
     parameters : (P,) array
         All parameters, one flat vector.
+    state : dict of str to array
+        What training keeps besides the parameters, views into :attr:`statistics`: the running means and variances of
+        batch normalisation, ``"1.mean"``.
+    statistics : (S,) array
+        All of them, one flat vector.
     output_shape : tuple of int
         Of one sample.
     program : Program
@@ -58,8 +65,9 @@ class Sequential:
     def __init__(self, layers, input, dtype="float32", seed=0):
         self.layers = list(layers)
         self.input = input
-        if not isinstance(input, (OneHotInput, SequenceInput, VectorInput)):
-            raise DTypeError(f"Sequential: input is OneHotInput, SequenceInput or VectorInput, got {input!r}")
+        if not isinstance(input, INPUTS):
+            names = ", ".join(kind.__name__ for kind in INPUTS)
+            raise DTypeError(f"Sequential: input is one of {names}, got {input!r}")
         try:
             self.dtype = np.dtype(dtype)
         except TypeError:
@@ -70,39 +78,49 @@ class Sequential:
         self.metadata = {}
         self._shapes = layer_shapes(self.layers, input)
         self.output_shape = self._shapes[-1]
-        lowered = [(i, op) for i, layer in enumerate(self.layers) for op in layer.lower(self._shapes[i])]
         self.program = engine.Program(
-            [op for _, op in lowered], *_two(input.shape), input.codes, self.dtype == np.float32,
-            flatten=len(self.output_shape) == 1,
+            [layer.lower(before) for layer, before in zip(self.layers, self._shapes, strict=False)],
+            input.shape, input.codes, self.dtype == np.float32,
         )  # fmt: skip
         self.parameters = aligned_zeros(self.program.size, self.dtype)
-        self._slots = {f"{lowered[op][0]}.{name}": (start, shape) for op, name, start, shape in self.program.slots}
+        self.statistics = aligned_zeros(self.program.state_size, self.dtype)
         self.params = self.views(self.parameters)
+        self.state = self._views(self.statistics, self.program.state_slots, "state_shapes")
         for name, array in self.params.items():
             i, kind = name.split(".")
             if kind == "w":
                 rng = np.random.default_rng([self.seed, int(i)])
-                deviation = np.sqrt(2 / self.layers[int(i)].fan_in(self._shapes[int(i)]))
-                array[...] = rng.normal(0, deviation, array.shape)
+                array[...] = rng.normal(0, self.layers[int(i)].deviation(self._shapes[int(i)]), array.shape)
+            elif kind == "gamma":
+                array[...] = 1
+        for name, array in self.state.items():
+            array[...] = name.endswith("var")
+
+    def _views(self, flat, slots, shapes):
+        """Return the named parts of a flat vector, in the shapes that the layers say."""
+        views = {}
+        for op, name, start, shape in slots:
+            end = start + math.prod(shape)
+            views[f"{op}.{name}"] = flat[start:end].reshape(getattr(self.layers[op], shapes)(self._shapes[op])[name])
+        return views
 
     def views(self, flat):
         """Return a dict of the named parts of a vector that is laid out as :attr:`parameters`."""
-        return {
-            name: flat[start : start + int(np.prod(shape))].reshape(shape)
-            for name, (start, shape) in self._slots.items()
-        }
+        return self._views(flat, self.program.slots, "parameter_shapes")
 
     def __repr__(self):
         layers = ", ".join(map(repr, self.layers))
         return f"Sequential([{layers}], input={self.input!r}, dtype={self.dtype.name!r}, seed={self.seed})"
 
     def __reduce__(self):
-        return _rebuild, (self.layers, self.input, self.dtype.name, self.seed, self.parameters.copy(), self.metadata)
+        arrays = self.parameters.copy(), self.statistics.copy()
+        return _rebuild, (self.layers, self.input, self.dtype.name, self.seed, *arrays, self.metadata)
 
     def astype(self, dtype):
         """Return a network with the same layers and parameters in another dtype."""
         net = Sequential(self.layers, self.input, dtype, self.seed)
         net.parameters[:] = self.parameters
+        net.statistics[:] = self.statistics
         return net
 
     def check_input(self, x, function):
@@ -131,7 +149,7 @@ class Sequential:
     def _run(self, x, probabilities, threads, function):
         x = self.check_input(x, function)
         y = np.empty((len(x), *self.output_shape), self.dtype)
-        self.program.forward(x, self.parameters, y, probabilities, engine.threads(threads))
+        self.program.forward(x, self.parameters, y, probabilities, engine.threads(threads), self.statistics)
         return y
 
     def forward(self, x, threads=None):
@@ -139,7 +157,7 @@ class Sequential:
 
         Parameters
         ----------
-        x : (N, length) codes, (N, length, channels) or (N, n) numbers
+        x : (N, length) codes; (N, height, width, channels), (N, length, channels) or (N, n) numbers
         threads : int, optional
 
         Returns
@@ -164,8 +182,10 @@ class Sequential:
         loss = losses.checked(loss, function)
         return x, y, self.check_weights(loss, y, sample_weight, function), loss.label_smoothing
 
-    def loss_and_gradients(self, x, y, loss=None, sample_weight=None, threads=None):
-        """Return the loss of a batch and its gradient by every parameter.
+    def loss_and_gradients(self, x, y, loss=None, sample_weight=None, threads=None, seed=0):
+        """Return the loss of a batch and its gradient by every parameter, as in a step of training.
+
+        Batch normalisation uses the batch's statistics and leaves :attr:`state` as it is; dropout drops.
 
         Parameters
         ----------
@@ -175,6 +195,8 @@ class Sequential:
         loss : SoftmaxCrossEntropy, optional
         sample_weight : (N,) array, optional
         threads : int, optional
+        seed : int
+            Of dropout.
 
         Returns
         -------
@@ -194,8 +216,9 @@ class Sequential:
         x, y, weights, smoothing = self._loss_arrays(x, y, loss, sample_weight, "loss_and_gradients")
         flat = aligned_zeros(self.program.size, self.dtype)
         value, _ = self.program.gradient(
-            x, self.parameters, y, weights, smoothing, flat, threads=engine.threads(threads)
-        )
+            x, self.parameters, y, weights, smoothing, flat, threads=engine.threads(threads),
+            seed=checked_seed("loss_and_gradients", seed) % 2**64,
+        )  # fmt: skip
         return value, self.views(flat)
 
     def evaluate(self, x, y, loss=None, sample_weight=None, threads=None):
@@ -208,8 +231,9 @@ class Sequential:
     def summary(self):
         """Return a table of the layers as text.
 
-        Output shapes, numbers of parameters, receptive fields (input positions that one output position sees) and
-        the floating-point operations of a sample's forward pass in MFLOP, with nothing skipped.
+        Output shapes, numbers of parameters, receptive fields (input positions that one output position sees, if
+        none of them lay outside the input) and the floating-point operations of the products in a sample's forward
+        pass in MFLOP, with nothing skipped.
 
         Examples
         --------
@@ -227,19 +251,30 @@ class Sequential:
         total                                  8680                   0.0421
         """
         rows = [("layer", "output shape", "parameters", "receptive field", "MFLOP")]
-        rows.append((f"input {type(self.input).__name__}", str(self.input.shape), "0", "1", ""))
-        field, total = 1, 0.0
+        axes = 1 if isinstance(self.input, VectorInput) else len(self.input.shape) - 1
+        whole = self.input.shape[:axes]
+        field, jump, total = [1] * axes, [1] * axes, 0.0
+        rows.append((f"input {type(self.input).__name__}", str(self.input.shape), "0", "x".join(map(str, field)), ""))
         for i, layer in enumerate(self.layers):
             before, after = self._shapes[i], self._shapes[i + 1]
             size = sum(a.size for name, a in self.params.items() if name.split(".")[0] == str(i))
-            field = self.input.shape[0] if len(after) == 1 else field + layer.receptive_width - 1
-            field = 1 if isinstance(self.input, VectorInput) else field
-            ops = layer.lower(before)
-            mflop = engine.Program(ops, *_two(before), i == 0 and self.input.codes, True).operations / 1e6 if ops else 0
+            if isinstance(self.input, VectorInput):
+                pass
+            elif layer.receptive == "all" or len(after) == 1:
+                field = list(whole)
+            elif layer.receptive:
+                for axis, (span, stride) in enumerate(layer.receptive):
+                    field[axis] += (span - 1) * jump[axis]
+                    jump[axis] *= stride
+            program = engine.Program([layer.lower(before)], before, i == 0 and self.input.codes, True)
+            mflop = program.operations / 1e6
             total += mflop
             rows.append(
-                (f"{i} {type(layer).__name__}", str(after), str(size), str(field), f"{mflop:.4f}" if mflop else "")
-            )
+                (
+                    f"{i} {type(layer).__name__}", str(after), str(size), "x".join(map(str, field)),
+                    f"{mflop:.4f}" if mflop else "",
+                )
+            )  # fmt: skip
         rows.append(("total", "", str(self.parameters.size), "", f"{total:.4f}"))
         widths = [max(len(row[c]) for row in rows) for c in range(5)]
         return "\n".join(
@@ -267,7 +302,8 @@ class Sequential:
         >>> bool((again.parameters == net.parameters).all())
         True
         """
-        for name, array in self.params.items():
+        arrays = {**self.params, **self.state}
+        for name, array in arrays.items():
             if not np.all(np.isfinite(array)):
                 raise RangeError(f"save: {name} holds numbers that are not finite")
         if not isinstance(self.metadata, dict):
@@ -278,7 +314,7 @@ class Sequential:
             "dtype": self.dtype.name,
             "seed": self.seed,
         }
-        modelfile.write(path, self.params, {"network": described, "metadata": self.metadata})
+        modelfile.write(path, arrays, {"network": described, "metadata": self.metadata})
 
 
 def load(path):
@@ -296,16 +332,16 @@ def load(path):
     arrays, header = modelfile.read(path)
     try:
         described = header["network"]
-        kinds = {kind.__name__: kind for kind in (*LAYERS, OneHotInput, SequenceInput, VectorInput)}
+        kinds = {kind.__name__: kind for kind in (*LAYERS, *INPUTS)}
         inputs, *layers = ({**part} for part in (described["input"], *described["layers"]))
-        built = [kinds[part.pop("type")](**part) for part in (inputs, *layers)]
+        built = [kinds[part.pop("type")](**_tuples(part)) for part in (inputs, *layers)]
         if not isinstance(header["metadata"], dict):
             raise TypeError("metadata is not an object")
         shapes = zip(built[1:], layer_shapes(built[1:], built[0]), strict=False)
         expected = {
             f"{i}.{name}": shape
             for i, (layer, before) in enumerate(shapes)
-            for name, shape in layer.parameter_shapes(before).items()
+            for name, shape in {**layer.parameter_shapes(before), **layer.state_shapes(before)}.items()
         }
         if {name: array.shape for name, array in arrays.items()} != expected:
             raise ValueError("the parameters do not fit it")
@@ -317,15 +353,21 @@ def load(path):
     for name, array in arrays.items():
         if not np.all(np.isfinite(array)):
             raise ModelFormatError(f"{path}: {name} holds numbers that are not finite")
-        net.params[name][...] = array
+        (net.params if name in net.params else net.state)[name][...] = array
     net.metadata = header["metadata"]
     return net
 
 
-def _rebuild(layers, input, dtype, seed, parameters, metadata):
+def _tuples(fields):
+    """Return a layer's fields as they were before JSON made lists of them."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+
+
+def _rebuild(layers, input, dtype, seed, parameters, statistics, metadata):
     """Return the network that was copied or pickled."""
     net = Sequential(layers, input, dtype, seed)
     net.parameters[:] = parameters
+    net.statistics[:] = statistics
     net.metadata = metadata
     return net
 
@@ -341,9 +383,5 @@ def layer_shapes(layers, input):
         except ShapeError as error:
             raise ShapeError(f"layer {i}, {error}") from None
     if input.codes and not layers:
-        raise ShapeError("Sequential: codes need a first layer OneHotConv1D")
+        raise ShapeError("Sequential: codes need a first layer OneHotConv1D or Embedding")
     return shapes
-
-
-def _two(shape):
-    return shape if len(shape) == 2 else (1, shape[0])

@@ -231,6 +231,7 @@ class Trainer:
         made = self.net.program.train(
             x, self.net.parameters, y, weights, self.loss.label_smoothing, rows, starts, rates,
             self.optimizer.momentum, self.velocity, losses, hits, engine.threads(self.threads),
+            self.net.statistics, self.seed % 2**64, self.updates,
         )  # fmt: skip
         self.history.batch_losses += losses[:made].tolist()
         self.updates += made

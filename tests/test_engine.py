@@ -206,9 +206,14 @@ def test_threads_are_bounded_by_the_environment_and_threadpoolctl():
         assert engine.threads(5) == 5
 
 
+def window(width):
+    """A window over one line: size, stride, padding before and after, dilation."""
+    return ((1, width), (1, 1), (0, 0), (0, 0), (1, 1))
+
+
 def program(**options):
-    ops = [("onehot_conv1d", 3, 2, False), ("relu",), ("dense", 4, True)]
-    return engine.Program(ops, 5, 6, True, False, **options)
+    ops = [("onehot_conv1d", 3, window(2), False), ("relu",), ("dense", 4, True)]
+    return engine.Program(ops, (5, 6), True, False, **options)
 
 
 def arrays():
@@ -261,18 +266,18 @@ def test_the_program_does_not_write_to_read_only_arrays(level):
 @pytest.mark.parametrize(
     "ops",
     [
-        [("conv1d", 3, 2, False)],
-        [("onehot_conv1d", 3, 6, False)],
-        [("onehot_conv1d", 0, 2, False)],
-        [("onehot_conv1d", 3, 2, False), ("onehot_conv1d", 3, 2, False)],
+        [("conv1d", 3, window(2), False)],
+        [("onehot_conv1d", 3, window(6), False)],
+        [("onehot_conv1d", 0, window(2), False)],
+        [("onehot_conv1d", 3, window(2), False), ("onehot_conv1d", 3, window(2), False)],
         [("dense", 3, False)],
-        [("relu",), ("conv1d", 3, 2, False)],
+        [("relu",), ("conv1d", 3, window(2), False)],
         [],
     ],
 )
 def test_operations_that_do_not_fit_are_refused(level, ops):
     with pytest.raises(ValueError, match="does not fit"):
-        engine.Program(ops, 5, 6, True, False)
+        engine.Program(ops, (5, 6), True, False)
 
 
 @pytest.mark.memory

@@ -235,7 +235,7 @@ def test_inputs_may_be_strided_and_of_mixed_types(rng):
     ("call", "error", "message"),
     [
         (lambda: functional.conv1d(np.ones((1, 5, 3)), np.ones((2, 4, 6))), ValueError, "x of shape (N, L, 4)"),
-        (lambda: functional.conv1d(np.ones((1, 2, 3)), np.ones((4, 3, 6))), ValueError, "4 wide, x has 2 positions"),
+        (lambda: functional.conv1d(np.ones((1, 2, 3)), np.ones((4, 3, 6))), ValueError, "a window of 4 needs 4"),
         (lambda: functional.conv1d(np.ones((5, 3)), np.ones((2, 3, 6))), ValueError, "expected x of shape"),
         (lambda: functional.conv1d(np.ones((1, 5, 3)), np.ones((2, 3))), ValueError, "w of shape (K, C, F)"),
         (lambda: functional.conv1d(np.ones((1, 5, 3)), W, np.ones(5)), ValueError, "b of shape (6,)"),

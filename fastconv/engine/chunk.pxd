@@ -1,27 +1,67 @@
 # One chunk of samples through the plan, forward and backward, in one thread's scratch.
 
-from libc.stdint cimport int16_t, int64_t
+from libc.stdint cimport int16_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastconv.engine.plan cimport CONV1D, DENSE, FLATTEN, ONEHOT_CONV1D, Op, Plan, Tensor
+from fastconv.engine.plan cimport (AVG_POOL, BATCH_NORM, CONV1D, CONV2D, DENSE, DROPOUT, FLATTEN, GLOBAL_MAX_POOL1D,
+                                   MAX_POOL, ONEHOT_CONV1D, RELU, SIGMOID, TANH, Op, Plan, Tensor)
+from fastconv.kernels.avg_pool cimport avg_pool_backward, avg_pool_forward
+from fastconv.kernels.batch_norm cimport batch_norm_backward_w, batch_norm_backward_x, batch_norm_forward
 from fastconv.kernels.bias cimport bias_backward
 from fastconv.kernels.conv1d cimport conv1d_backward_w, conv1d_backward_x, conv1d_forward
+from fastconv.kernels.conv2d cimport conv2d_backward_w, conv2d_backward_x, conv2d_forward
 from fastconv.kernels.dense cimport dense_backward_w, dense_backward_x, dense_forward
+from fastconv.kernels.dropout cimport dropout
+from fastconv.kernels.global_max_pool1d cimport global_max_pool1d_backward, global_max_pool1d_forward
+from fastconv.kernels.grid cimport Grid
+from fastconv.kernels.max_pool cimport max_pool_backward, max_pool_forward
 from fastconv.kernels.onehot_conv1d cimport onehot_conv1d_backward_w, onehot_conv1d_forward
 from fastconv.kernels.pack cimport pack_rows, unpack_rows
 from fastconv.kernels.real cimport real
 from fastconv.kernels.relu cimport relu_backward, relu_forward
+from fastconv.kernels.sigmoid cimport sigmoid_backward, sigmoid_forward
+from fastconv.kernels.tanh cimport tanh_backward, tanh_forward
 
 cdef extern from *:
     void prefetch "__builtin_prefetch"(const void *) nogil
 
 ctypedef struct Workspace:
-    # What one thread works in.
+    # What one chunk is worked on in.
     void *values            # (plan.scratch,) elements: all tensors
     int16_t *codes          # (chunk, length)
     Py_ssize_t *active      # (n_ops + 1, chunk): leading positions of each sample that can differ from zero
+    Py_ssize_t *valid       # (n_ops + 1, chunk): leading positions that see something of the sample
     Py_ssize_t *rows        # (chunk,): the row of the data that each sample is
+    Py_ssize_t *places      # (chunk,): the place of each sample in its batch
     Py_ssize_t *counts      # (max(chunk, length) + 2,): to count and to sort in
+
+ctypedef struct Mode:
+    # What is not the same in a training step and in a prediction.
+    bint training           # dropout drops
+    uint64_t seed           # of the random numbers
+    uint32_t update
+    const void *mean        # (plan.statistics,): of each channel that is normalised
+    const void *inverse     # 1 / its deviation
+    const void *dgamma      # sums over the batch, for the way back
+    const void *dbeta
+    Py_ssize_t n            # samples of the batch
+
+
+cdef inline void pack_image(const Grid *g, const real *a, real *x) noexcept nogil:  # x: OUT
+    """x = a, which lies without gaps."""
+    cdef Py_ssize_t h
+    for h in range(g.height):
+        if g.row == g.channels:
+            memcpy(x + h * g.line, a + h * g.width * g.channels, g.width * g.channels * sizeof(real))
+        else:
+            pack_rows(g.width, g.channels, a + h * g.width * g.channels, x + h * g.line)
+
+
+cdef inline void unpack_image(const Grid *g, const real *x, real *a) noexcept nogil:  # a: OUT
+    """The reverse of pack_image, for padded pixels."""
+    cdef Py_ssize_t h
+    for h in range(g.height):
+        unpack_rows(g.width, g.channels, x + h * g.line, a + h * g.width * g.channels)
 
 
 cdef inline Py_ssize_t reach(Py_ssize_t length, const int16_t *codes) noexcept nogil:
@@ -33,24 +73,28 @@ cdef inline Py_ssize_t reach(Py_ssize_t length, const int16_t *codes) noexcept n
 
 
 cdef inline void gather(
-    const Plan *plan, Py_ssize_t n, const int16_t *codes, const real *x, const int64_t *labels, const int64_t *order,
-    Py_ssize_t first,
+    const Plan *plan, Py_ssize_t n, const int16_t *codes, const real *x, const int64_t *lengths, const int64_t *labels,
+    const int64_t *order, Py_ssize_t first, Py_ssize_t start,
     const Workspace *work,  # OUT
 ) noexcept nogil:
-    """Copy the rows order[first : first + n] (first, first + 1, ... where order is NULL) of codes, or else of x.
+    """Copy the rows order[at : at + n], with at = first + start (the rows at, ... where order is NULL), of codes, or
+    else of x; `start` is the place of the first one in its batch.
 
     Rows of codes are sorted by their length, the longest first, so that the samples with something at a position are
-    the first ones; work.rows says which row a sample is.
+    the first ones; work.rows says which row a sample is, work.places which one of its batch.
     """
-    cdef Py_ssize_t i, at, slot, end, length = plan.tensors.length, channels = plan.tensors.channels
+    cdef Py_ssize_t i, at, slot, end, length = plan.tensors.g.width
+    cdef Py_ssize_t size = plan.tensors.g.height * length * plan.tensors.g.channels
     cdef Py_ssize_t *starts = work.counts           # where the rows that are d short of the longest possible begin
     cdef Py_ssize_t *ends = work.active + plan.chunk  # the next tensor's, free until forward fills it
+    first += start
     if not plan.codes:
         for i in range(n):
             at = first + i if order == NULL else order[first + i]
-            pack_rows(length, channels, x + at * length * channels,
-                      <real *> work.values + plan.tensors.y + i * plan.tensors.sample)
-            work.active[i], work.rows[i] = length, at
+            pack_image(&plan.tensors.g, x + at * size,
+                       <real *> work.values + plan.tensors.y + i * plan.tensors.g.sample)
+            work.active[i], work.rows[i], work.places[i] = length, at, start + i
+            work.valid[i] = length if lengths == NULL else lengths[at]
         return
     memset(starts, 0, (length + 2) * sizeof(Py_ssize_t))
     if order != NULL:
@@ -72,90 +116,232 @@ cdef inline void gather(
         slot = starts[length - end]
         starts[length - end] += 1
         memcpy(work.codes + slot * length, codes + at * length, length * sizeof(int16_t))
-        work.active[slot], work.rows[slot] = end, at
+        work.active[slot], work.valid[slot], work.rows[slot], work.places[slot] = end, end, at, start + i
 
 
-cdef inline void forward(
-    const Plan *plan, Py_ssize_t n, const Workspace *work, const real *packed,
+cdef inline real *values_of(
+    const Plan *plan, const Workspace *work, Py_ssize_t tensor, bint gradient, Py_ssize_t first, const real *like
 ) noexcept nogil:
-    """All ops, in order; the result stands in the last tensor."""
-    cdef Py_ssize_t o, i
-    cdef const Op *op
-    cdef const Tensor *tx
-    cdef const Tensor *ty
-    cdef real *values = <real *> work.values
-    cdef const real *b
-    cdef Py_ssize_t *active_x
-    cdef Py_ssize_t *active_y
-    for o in range(plan.n_ops):
-        op, tx, ty = &plan.ops[o], &plan.tensors[o], &plan.tensors[o + 1]
-        active_x, active_y = work.active + o * plan.chunk, work.active + (o + 1) * plan.chunk
-        b = packed + op.b if op.b >= 0 else NULL
-        for i in range(n):  # without a bias, nothing comes of nothing
-            active_y[i] = ty.length if op.b >= 0 or ty.length == 1 else min(active_x[i], ty.length)
-        if op.kind == ONEHOT_CONV1D:
-            onehot_conv1d_forward(n, tx.length, op.width, tx.channels, ty.channels, work.codes, active_x,
-                                  active_y, packed + op.w, b, op.relu, ty.sample, values + ty.y)
-        elif op.kind == CONV1D:
-            conv1d_forward(n, tx.length, tx.channels, op.width, ty.channels, tx.sample, values + tx.y, active_x,
-                           active_y, packed + op.w, b, op.relu, ty.sample, work.counts, values + ty.y)
-        elif op.kind == DENSE:
-            dense_forward(n, tx.channels, ty.channels, active_x, tx.sample, values + tx.y,
-                          packed + op.w, b, op.relu, ty.sample, values + ty.y)
-        elif op.kind == FLATTEN:
-            for i in range(n):
-                unpack_rows(tx.length, tx.channels, values + tx.y + i * tx.sample, values + ty.y + i * ty.sample)
+    """Pixel (0, 0) of sample `first` of a chunk in a tensor, or in its gradient; numbers of the type of `like`."""
+    cdef const Tensor *t = &plan.tensors[tensor]
+    cdef bint whole = t.dy_whole if gradient else t.y_whole
+    return <real *> work.values + (t.dy if gradient else t.y) + (first * t.g.sample if whole else 0)
+
+
+cdef inline void count_positions(
+    const Op *op, Py_ssize_t n, Py_ssize_t length, bint full, const Py_ssize_t *x,
+    Py_ssize_t *y,  # OUT (n,)
+) noexcept nogil:
+    """The leading outputs whose window begins within the leading x[i] inputs, or all if `full`."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        if full:
+            y[i] = length
+        elif op.window.sw == 1:
+            y[i] = min(length, x[i] + op.window.left if x[i] else <Py_ssize_t> 0)
         else:
-            relu_forward(n, tx.length * tx.row, tx.sample, values + tx.y, values + ty.y)
+            y[i] = min(length, (x[i] + op.window.left + op.window.sw - 1) // op.window.sw if x[i] else <Py_ssize_t> 0)
 
 
-cdef inline void backward(
-    const Plan *plan, Py_ssize_t n, const Workspace *work, const real *packed, bint add,
+cdef inline void forward_op(
+    const Plan *plan, Py_ssize_t o, Py_ssize_t first, Py_ssize_t n, const Workspace *work, const Mode *mode,
+    const real *packed,
+) noexcept nogil:
+    """Operation o on the samples first : first + n of a chunk."""
+    cdef Py_ssize_t i, h
+    cdef const Op *op = &plan.ops[o]
+    cdef const Grid *gx = &plan.tensors[o].g
+    cdef const Grid *gy = &plan.tensors[o + 1].g
+    cdef const real *x = values_of(plan, work, o, False, first, packed)
+    cdef real *y = values_of(plan, work, o + 1, False, first, packed)
+    cdef real *winner = <real *> work.values + op.winner + first * gy.height * gy.width * gy.row
+    cdef const real *b = packed + op.b if op.b >= 0 else NULL
+    cdef const real *xh
+    cdef real *yh
+    cdef Py_ssize_t *active_x = work.active + o * plan.chunk + first
+    cdef Py_ssize_t *active_y = active_x + plan.chunk
+    cdef Py_ssize_t *valid = work.valid + o * plan.chunk + first
+    # without a bias, nothing comes of nothing
+    count_positions(op, n, gy.width, op.b >= 0 or op.kind == SIGMOID or gy.width == 1, active_x, active_y)
+    count_positions(op, n, gy.width, gy.width == 1, valid, valid + plan.chunk)
+    if op.kind == ONEHOT_CONV1D:
+        onehot_conv1d_forward(n, gx, gy, &op.window, work.codes + first * gx.width, active_x, active_y,
+                              packed + op.w, b, op.relu, y)
+    elif op.kind == CONV1D:
+        conv1d_forward(n, gx.width, gx.channels, op.window.kw, gy.channels, gx.sample, x, active_x, active_y,
+                       packed + op.w, b, op.relu, gy.sample, work.counts, y)
+    elif op.kind == CONV2D:
+        conv2d_forward(n, gx, gy, &op.window, x, packed + op.w, b, op.relu, y)
+    elif op.kind == MAX_POOL:
+        max_pool_forward(n, gx, gy, &op.window, x, y, winner)
+    elif op.kind == AVG_POOL:
+        avg_pool_forward(n, gx, gy, &op.window, x, y)
+    elif op.kind == GLOBAL_MAX_POOL1D:
+        global_max_pool1d_forward(n, gx.row, valid, gx.sample, x, gy.sample, y, winner)
+    elif op.kind == DENSE:
+        dense_forward(n, gx, gy.channels, active_x, x, packed + op.w, b, op.relu, gy.sample, y)
+    elif op.kind == BATCH_NORM:
+        batch_norm_forward(n, gx, gy, x, <const real *> mode.mean + op.statistics,
+                           <const real *> mode.inverse + op.statistics, packed + op.w, b, op.relu, y)
+    elif op.kind == DROPOUT and mode.training:
+        dropout(n, gx, gy, op.rate, mode.seed, <uint32_t> op.index, mode.update, work.places + first, x, y)
+    elif op.kind == FLATTEN:
+        for i in range(n):
+            unpack_image(gx, x + i * gx.sample, y + i * gy.sample)
+    else:
+        for i in range(n):
+            for h in range(gx.height):
+                xh, yh = x + i * gx.sample + h * gx.line, y + i * gy.sample + h * gy.line
+                if op.kind == RELU:
+                    relu_forward(gx.width * gx.row, xh, yh)
+                elif op.kind == SIGMOID:
+                    sigmoid_forward(gx.width * gx.row, xh, yh)
+                elif op.kind == TANH:
+                    tanh_forward(gx.width * gx.row, xh, yh)
+                else:  # dropout in a prediction
+                    memcpy(yh, xh, gx.width * gx.row * sizeof(real))
+
+
+cdef inline void backward_op(
+    const Plan *plan, Py_ssize_t o, Py_ssize_t first, Py_ssize_t n, const Workspace *work, const Mode *mode,
+    const real *packed, bint add,
     real *gradients,  # OUT (plan.gradients,), IN too if add
 ) noexcept nogil:
-    """All ops in reverse, from the gradient of the last tensor; what they give is added to gradients if add.
+    """Operation o in reverse, on the samples first : first + n of a chunk; what it gives is added to gradients if add.
 
     Where op o has ReLU in its epilogue, the op behind it masks the gradient that it hands back.
     """
-    cdef Py_ssize_t o, i
-    cdef const Op *op
-    cdef const Tensor *tx
-    cdef const Tensor *ty
-    cdef real *values = <real *> work.values
-    cdef const real *mask
-    cdef real *dx
-    cdef real *dy
-    cdef const real *x
-    cdef Py_ssize_t *active_x
-    cdef Py_ssize_t *active_y
-    for o in range(plan.n_ops - 1, -1, -1):
-        op, tx, ty = &plan.ops[o], &plan.tensors[o], &plan.tensors[o + 1]
-        active_x, active_y = work.active + o * plan.chunk, work.active + (o + 1) * plan.chunk
-        x, dx, dy = values + tx.y, values + tx.dy, values + ty.dy
-        mask = x if o > 0 and plan.ops[o - 1].relu else NULL
-        if o == plan.n_ops - 1 and op.relu:
-            relu_backward(n, ty.length * ty.row, ty.sample, values + ty.y, dy, dy)
-        if op.b >= 0:
-            bias_backward(n, ty.length, ty.channels, ty.sample, dy, add, gradients + op.b)
-        if op.kind == ONEHOT_CONV1D:
-            onehot_conv1d_backward_w(n, tx.length, op.width, tx.channels, ty.channels, work.codes, active_x,
-                                     active_y, ty.sample, dy, add, gradients + op.w)
-        elif op.kind == CONV1D:
-            conv1d_backward_w(n, tx.channels, op.width, ty.channels, tx.sample, x, active_x, active_y, ty.sample,
-                              dy, work.counts, add, gradients + op.w)
-            if op.wt >= 0:
-                conv1d_backward_x(n, tx.length, tx.channels, op.width, ty.channels, ty.sample, dy, active_x,
-                                  packed + op.wt, mask, tx.sample, dx)
-        elif op.kind == DENSE:
-            dense_backward_w(n, tx.length, tx.channels, ty.channels, active_x, tx.sample, x, ty.sample,
-                             dy, add, gradients + op.w)
-            if op.wt >= 0:
-                dense_backward_x(n, tx.channels, ty.channels, active_x, ty.sample, dy, packed + op.wt,
-                                 mask, tx.sample, dx)
-        elif op.kind == FLATTEN:
-            for i in range(n):
-                pack_rows(tx.length, tx.channels, dy + i * ty.sample, dx + i * tx.sample)
-            if mask != NULL:
-                relu_backward(n, tx.length * tx.row, tx.sample, mask, dx, dx)
-        elif o > 0 or plan.input_gradient:
-            relu_backward(n, tx.length * tx.row, tx.sample, values + ty.y, dy, dx)
+    cdef Py_ssize_t i, h
+    cdef const Op *op = &plan.ops[o]
+    cdef const Grid *gx = &plan.tensors[o].g
+    cdef const Grid *gy = &plan.tensors[o + 1].g
+    cdef const real *x = values_of(plan, work, o, False, first, packed)
+    cdef const real *y = values_of(plan, work, o + 1, False, first, packed)
+    cdef real *dx = values_of(plan, work, o, True, first, packed)
+    cdef real *dy = values_of(plan, work, o + 1, True, first, packed)
+    cdef const real *winner = <const real *> work.values + op.winner + first * gy.height * gy.width * gy.row
+    cdef bint masked = o > 0 and plan.ops[o - 1].relu
+    cdef const real *mask = x if masked else NULL
+    cdef const real *pooled = y if masked else NULL  # what won is positive where what it gave is
+    cdef real *dxh
+    cdef real *dyh
+    cdef Py_ssize_t *active_x = work.active + o * plan.chunk + first
+    cdef Py_ssize_t *active_y = active_x + plan.chunk
+    if o == plan.n_ops - 1 and op.relu:
+        for i in range(n):
+            for h in range(gy.height):
+                dyh = dy + i * gy.sample + h * gy.line
+                relu_backward(gy.width * gy.row, y + i * gy.sample + h * gy.line, dyh, dyh)
+    if op.kind == BATCH_NORM:  # its dx needs the sums of the whole batch
+        batch_norm_backward_w(n, gx, gy, x, dy, <const real *> mode.mean + op.statistics,
+                              <const real *> mode.inverse + op.statistics, add, gradients + op.w, gradients + op.b)
+        return
+    if op.b >= 0:
+        bias_backward(n, gy, dy, add, gradients + op.b)
+    if op.kind == ONEHOT_CONV1D:
+        onehot_conv1d_backward_w(n, gx, gy, &op.window, work.codes + first * gx.width, active_x, active_y, dy, add,
+                                 gradients + op.w)
+    elif op.kind == CONV1D:
+        conv1d_backward_w(n, gx.channels, op.window.kw, gy.channels, gx.sample, x, active_x, active_y, gy.sample,
+                          dy, work.counts, add, gradients + op.w)
+        if op.wt >= 0:
+            conv1d_backward_x(n, gx.width, gx.channels, op.window.kw, gy.channels, gy.sample, dy, active_x,
+                              packed + op.wt, mask, gx.sample, dx)
+    elif op.kind == CONV2D:
+        conv2d_backward_w(n, gx, gy, &op.window, x, dy, add, gradients + op.w)
+        if op.wt >= 0:
+            conv2d_backward_x(n, gx, gy, &op.window, dy, packed + op.wt, mask, dx)
+    elif op.kind == DENSE:
+        dense_backward_w(n, gx, gy.channels, active_x, x, gy.sample, dy, add, gradients + op.w)
+        if op.wt >= 0:
+            dense_backward_x(n, gx, gy.channels, active_x, gy.sample, dy, packed + op.wt, mask, dx)
+    elif o == 0 and not plan.input_gradient:
+        return
+    elif op.kind == MAX_POOL:
+        max_pool_backward(n, gx, gy, &op.window, dy, winner, pooled, dx)
+    elif op.kind == GLOBAL_MAX_POOL1D:
+        global_max_pool1d_backward(n, gx.width, gx.row, work.valid + o * plan.chunk + first, gy.sample, dy, winner,
+                                   pooled, gx.sample, dx)
+    else:
+        if op.kind == AVG_POOL:
+            avg_pool_backward(n, gx, gy, &op.window, dy, dx)
+        elif op.kind == DROPOUT:
+            dropout(n, gy, gx, op.rate, mode.seed, <uint32_t> op.index, mode.update, work.places + first, dy, dx)
+        for i in range(n):
+            if op.kind == FLATTEN:
+                pack_image(gx, dy + i * gy.sample, dx + i * gx.sample)
+            for h in range(gx.height):
+                dxh, dyh = dx + i * gx.sample + h * gx.line, dy + i * gy.sample + h * gy.line
+                if op.kind == RELU:
+                    relu_backward(gx.width * gx.row, y + i * gy.sample + h * gy.line, dyh, dxh)
+                elif op.kind == SIGMOID:
+                    sigmoid_backward(gx.width * gx.row, y + i * gy.sample + h * gy.line, dyh, dxh)
+                elif op.kind == TANH:
+                    tanh_backward(gx.width * gx.row, y + i * gy.sample + h * gy.line, dyh, dxh)
+                if mask != NULL:
+                    relu_backward(gx.width * gx.row, mask + i * gx.sample + h * gx.line, dxh, dxh)
+
+
+cdef inline void normalise_back(
+    const Plan *plan, Py_ssize_t o, Py_ssize_t first, Py_ssize_t n, const Workspace *work, const Mode *mode,
+    const real *packed,
+) noexcept nogil:
+    """The gradient by the input of batch normalisation o, once the sums over the whole batch are there."""
+    cdef const Op *op = &plan.ops[o]
+    cdef const Grid *gx = &plan.tensors[o].g
+    cdef real *dx = values_of(plan, work, o, True, first, packed)
+    cdef const real *x = values_of(plan, work, o, False, first, packed)
+    cdef Py_ssize_t i, h
+    cdef Py_ssize_t at = op.statistics
+    batch_norm_backward_x(n, gx, &plan.tensors[o + 1].g, x, values_of(plan, work, o + 1, True, first, packed),
+                          <const real *> mode.mean + at, <const real *> mode.inverse + at, packed + op.w,
+                          <double> mode.n * gx.height * gx.width, <const real *> mode.dgamma + at,
+                          <const real *> mode.dbeta + at, dx)
+    if o > 0 and plan.ops[o - 1].relu:
+        for i in range(n):
+            for h in range(gx.height):
+                relu_backward(gx.width * gx.row, x + i * gx.sample + h * gx.line, dx + i * gx.sample + h * gx.line,
+                              dx + i * gx.sample + h * gx.line)
+
+
+cdef inline void forward(
+    const Plan *plan, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t n, const Workspace *work, const Mode *mode,
+    const real *packed,
+) noexcept nogil:
+    """The ops start : stop, in order: each run of ops with blocks of one size block by block, while it is in cache."""
+    cdef Py_ssize_t o = start, end, at, first
+    while o < stop:
+        end, first = o + 1, 0
+        while end < stop and plan.ops[end].block == plan.ops[o].block:
+            end += 1
+        while first < n:
+            for at in range(o, end):
+                forward_op(plan, at, first, min(plan.ops[o].block, n - first), work, mode, packed)
+            first += plan.ops[o].block
+        o = end
+
+
+cdef inline void backward(
+    const Plan *plan, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t n, const Workspace *work, const Mode *mode,
+    const real *packed, bint add,
+    real *gradients,  # OUT (plan.gradients,), IN too if add
+) noexcept nogil:
+    """The ops start : stop in reverse, from the gradient of what comes after them.
+
+    Where a batch normalisation comes next, its gradient by its input is still to be taken.
+    """
+    cdef Py_ssize_t o = stop, begin, at, first, m
+    if start == stop and stop < plan.n_ops and plan.input_gradient:
+        normalise_back(plan, stop, 0, n, work, mode, packed)
+    while o > start:
+        begin, first = o - 1, 0
+        while begin > start and plan.ops[begin - 1].block == plan.ops[o - 1].block:
+            begin -= 1
+        while first < n:
+            m = min(plan.ops[begin].block, n - first)
+            if o == stop and stop < plan.n_ops:
+                normalise_back(plan, stop, first, m, work, mode, packed)
+            for at in range(o - 1, begin - 1, -1):
+                backward_op(plan, at, first, m, work, mode, packed, add or first > 0, gradients)
+            first += m
+        o = begin

@@ -1,27 +1,44 @@
 # The plan: what a network is lowered to. Offsets and distances are counted in elements.
 
+from fastconv.kernels.grid cimport Grid, Window
+
 cdef enum Kind:
     ONEHOT_CONV1D
-    CONV1D
+    CONV1D                  # one line, stride 1, no padding, no dilation: windows that skip what is zero
+    CONV2D
+    MAX_POOL
+    AVG_POOL
+    GLOBAL_MAX_POOL1D
     DENSE
+    BATCH_NORM
+    DROPOUT
     RELU
-    FLATTEN                 # positions side by side in one row: only at a network's end, where no dense follows
+    SIGMOID
+    TANH
+    FLATTEN                 # pixels side by side in one row; a dense operation does without
 
 ctypedef struct Tensor:
-    # The activations of one layer in a thread's scratch: samples of `length` padded rows between two margins, and
-    # their gradients, which lie alike so that masks fit. The margins of the gradients are zero rows: the gradient by
-    # data of the convolution that made the activations reads over the ends of a sample.
-    Py_ssize_t length, channels
-    Py_ssize_t row, margin, sample
-    Py_ssize_t y, dy        # the first row of sample 0
+    # The activations of one layer in a thread's scratch, and their gradients, which lie alike so that masks fit. Around
+    # each sample lies a margin of zeros, as far as the convolution behind it pads, or the way back of the one before
+    # it reaches over the ends.
+    Grid g
+    Py_ssize_t top, bottom, left, right  # the margin
+    Py_ssize_t y, dy        # pixel (0, 0) of sample 0
+    bint y_whole, dy_whole  # a place for each sample of a chunk, or only for those of a block
 
 ctypedef struct Op:
     # Maps tensor i to tensor i + 1.
     Kind kind
     bint relu               # ReLU in the epilogue
-    Py_ssize_t width, rows  # w is (width, rows, filters): positions that a filter spans, input channels
-    Py_ssize_t w, b         # offsets in the packed parameters and in a chunk's gradients; b = -1: no bias
+    Window window
+    Py_ssize_t rows         # w is (taps, rows, channels of y)
+    Py_ssize_t w, b         # offsets in the packed parameters and in a chunk's gradients (gamma, beta); -1: none
     Py_ssize_t wt           # offset of the transposed weights in the packed parameters; -1: no dx is wanted
+    Py_ssize_t winner       # max-pooling: where the winners lie in the scratch
+    Py_ssize_t statistics   # batch normalisation: offset of the channels in vectors of statistics
+    Py_ssize_t index        # of the layer, for its random numbers
+    Py_ssize_t block        # samples at a time
+    double rate, eps        # dropout's rate, or the momentum of running statistics
 
 ctypedef struct Strip:
     # Some rows of one parameter, the unit of packing, summation and update.
@@ -30,13 +47,16 @@ ctypedef struct Strip:
     Py_ssize_t wt, wt_row       # where its columns begin in the transposed weights, -1: nowhere; distance of those
 
 ctypedef struct Plan:
-    Py_ssize_t n_ops, n_strips
+    Py_ssize_t n_ops, n_strips, n_stages
     Op *ops
     Tensor *tensors         # n_ops + 1
     Strip *strips
+    Py_ssize_t *stages      # (n_stages + 1,): the first op of each; all but the first begin with a batch normalisation
     Py_ssize_t gradients    # elements of a chunk's gradient buffer: w and b of all ops, padded
     Py_ssize_t packed       # elements of the packed parameters: the same, then the transposed weights
+    Py_ssize_t statistics   # channels of all batch normalisations
     Py_ssize_t chunk        # samples of a chunk at most
     Py_ssize_t scratch      # elements of a thread's scratch
     bint codes              # the input is codes, not values
     bint input_gradient     # the first op propagates too
+    bint margins            # some margin must be zero already in a forward pass

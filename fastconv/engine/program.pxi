@@ -6,7 +6,9 @@ from libc.string cimport memset
 from itertools import product
 from math import prod
 
-from fastconv.engine.plan cimport CONV1D, DENSE, FLATTEN, ONEHOT_CONV1D, RELU, Op, Plan, Strip, Tensor
+from fastconv.engine.plan cimport (AVG_POOL, BATCH_NORM, CONV1D, CONV2D, DENSE, DROPOUT, FLATTEN, GLOBAL_MAX_POOL1D,
+                                   MAX_POOL, ONEHOT_CONV1D, RELU, SIGMOID, TANH, Kind, Op, Plan, Strip, Tensor)
+from fastconv.kernels.grid cimport Window
 from fastconv.kernels.tile cimport FC_LEVEL
 
 LEVEL = FC_LEVEL.decode()
@@ -16,9 +18,16 @@ LEVEL = FC_LEVEL.decode()
 cdef double CHUNK_OPERATIONS = 17e6
 cdef Py_ssize_t CHUNK_SAMPLES = 256  # at most
 cdef Py_ssize_t CHUNK_LEAST = 24     # two tiles of rows, so that large weights are not read for a few samples
+cdef Py_ssize_t BLOCK_BYTES = 393216 # what the activations of a block of images may take of a second-level cache
 cdef Py_ssize_t STRIP_ROWS = 64
 cdef double LARGEST = 1e12  # elements of an array: sums and products of a few such sizes do not overflow
-cdef dict KINDS = {"onehot_conv1d": ONEHOT_CONV1D, "conv1d": CONV1D, "dense": DENSE, "relu": RELU}
+cdef dict KINDS = {
+    "onehot_conv1d": ONEHOT_CONV1D, "conv1d": CONV1D, "conv2d": CONV2D, "max_pool": MAX_POOL, "avg_pool": AVG_POOL,
+    "global_max_pool1d": GLOBAL_MAX_POOL1D, "dense": DENSE, "batch_norm": BATCH_NORM, "dropout": DROPOUT,
+    "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH,
+}
+cdef tuple WINDOWED = (ONEHOT_CONV1D, CONV1D, CONV2D, MAX_POOL, AVG_POOL)
+cdef tuple WITH_EPILOGUE = (ONEHOT_CONV1D, CONV1D, CONV2D, DENSE, BATCH_NORM)
 
 
 cdef void *address(object array, str format, Py_ssize_t size, bint writable=False) except? NULL:
@@ -60,19 +69,20 @@ cdef class Program:
     Parameters
     ----------
     ops : list of tuple
-        ``("onehot_conv1d", filters, width, bias)``, ``("conv1d", filters, width, bias)``, ``("dense", units, bias)``
-        or ``("relu",)``, in order. A dense operation flattens what it gets. Codes need ``onehot_conv1d`` first.
-    length, channels : int
-        Of the input; for codes `channels` is the size of the alphabet.
+        In order: ``("onehot_conv1d", filters, window, bias)``, ``("conv1d", ...)`` and ``("conv2d", ...)`` likewise,
+        ``("max_pool", window)``, ``("avg_pool", window)``, ``("global_max_pool1d",)``, ``("dense", units, bias)``,
+        ``("batch_norm", momentum, eps)``, ``("dropout", rate)``, ``("relu",)``, ``("sigmoid",)``, ``("tanh",)``,
+        ``("flatten",)``. A window is ``(size, stride, before, after, dilation)``, a pair (lines, pixels) each. A dense
+        operation flattens what it gets. Codes need ``onehot_conv1d`` first.
+    shape : tuple of int
+        Of a sample: (n,), (length, channels) or (height, width, channels); for codes `channels` is the size of the
+        alphabet.
     codes : bool
-        Whether the input is codes, (N, length) int16 for a first operation ``onehot_conv1d``, or values,
-        (N, length, channels).
+        Whether the input is codes, (N, length) int16 for a first operation ``onehot_conv1d``, or values, (N, *shape).
     single : bool
         float32 if true, otherwise float64.
     input_gradient : bool
         Whether :meth:`backward` also gives the gradient by the input.
-    flatten : bool
-        Whether the output is to be one row, whatever the operations give.
 
     Attributes
     ----------
@@ -80,10 +90,14 @@ cdef class Program:
         Elements of the flat parameter vector.
     slots : list of tuple
         ``(op, name, offset, shape)`` of each parameter in the flat vector; `op` is the operation's index in `ops`.
+    state_size : int
+        Elements of the vector of running means and variances.
+    state_slots : list of tuple
+        The same of each running mean and variance.
     output_shape : tuple of int
-        ``(length, channels)`` of the output.
+        Of a sample.
     operations : float
-        Floating-point operations of the forward pass of one sample, nothing skipped.
+        Floating-point operations of the products in the forward pass of one sample, nothing skipped.
 
     Notes
     -----
@@ -95,20 +109,17 @@ cdef class Program:
     cdef Plan plan
     cdef bint single
     cdef str format
-    cdef readonly list slots
-    cdef readonly Py_ssize_t size
+    cdef readonly list slots, state_slots
+    cdef readonly Py_ssize_t size, state_size
     cdef readonly tuple output_shape
     cdef readonly double operations
 
-    def __init__(self, list ops, Py_ssize_t length, Py_ssize_t channels, bint codes, bint single,
-                 bint input_gradient=False, bint flatten=False):
+    def __init__(self, list ops, tuple shape, bint codes, bint single, bint input_gradient=False):
         self.single, self.format = single, "f" if single else "d"
-        self.slots, self.operations = [], 0
+        self.slots, self.state_slots, self.operations = [], [], 0
         self.plan.codes, self.plan.input_gradient = codes, input_gradient
-        self._allocate(len(ops) + 1)
-        self._lower(ops, length, channels)
-        if flatten and self.output_shape[0] > 1:
-            self._append_flatten()
+        self._allocate(2 * len(ops) + 1)
+        self._lower(ops, shape)
         self._lay_out()
         self._cut_strips()
 
@@ -116,68 +127,158 @@ cdef class Program:
         free(self.plan.ops)
         free(self.plan.tensors)
         free(self.plan.strips)
+        free(self.plan.stages)
 
     cdef int _allocate(self, Py_ssize_t n_ops) except -1:
         if self.plan.ops != NULL:
             raise ValueError("Program: already lowered")
         self.plan.ops = <Op *> calloc(n_ops + 1, sizeof(Op))
         self.plan.tensors = <Tensor *> calloc(n_ops + 1, sizeof(Tensor))
-        if self.plan.ops == NULL or self.plan.tensors == NULL:
+        self.plan.stages = <Py_ssize_t *> calloc(n_ops + 2, sizeof(Py_ssize_t))
+        if self.plan.ops == NULL or self.plan.tensors == NULL or self.plan.stages == NULL:
             raise MemoryError("Program: no memory for the plan")
         return 0
 
-    cdef int _lower(self, list ops, Py_ssize_t length, Py_ssize_t channels) except -1:
+    cdef int _lower(self, list ops, tuple shape) except -1:
         """Shapes: ops and tensors, with a ReLU fused into the operation before it."""
         cdef Plan *plan = &self.plan
-        cdef Py_ssize_t index, width, filters
-        cdef bint lookups, bias
+        cdef Py_ssize_t index, rank = len(shape)
         cdef Op *op = NULL
-        if length < 1 or channels < 1 or (plan.codes and (not ops or ops[0][0] != "onehot_conv1d")):
-            raise ValueError(f"Program: an input of {length} x {channels} does not fit {ops[:1]}")
-        plan.tensors[0].length, plan.tensors[0].channels = length, channels
+        cdef Tensor *t = plan.tensors
+        cdef bint flattened = False, fits
+        t.g.height, t.g.width, t.g.channels = (1,) * (3 - rank) + shape
+        fits = t.g.height >= 1 and t.g.width >= 1 and t.g.channels >= 1
+        if not fits or (plan.codes and (not ops or ops[0][0] != "onehot_conv1d" or rank != 2)):
+            raise ValueError(f"Program: an input of {shape} does not fit {ops[:1]}")
+        self._check(t)
         for index, (kind, *spec) in enumerate(ops):
-            if kind == "relu" and op != NULL and op.kind != RELU:
+            if kind == "flatten":
+                flattened = True
+                continue
+            if kind == "relu" and op != NULL and not op.relu and op.kind in WITH_EPILOGUE:
                 op.relu = True
                 continue
-            op = &plan.ops[plan.n_ops]
-            op.kind, op.w, op.b, op.wt = KINDS[kind], -1, -1, -1
-            if kind == "relu":
-                plan.tensors[plan.n_ops + 1] = plan.tensors[plan.n_ops]
-            else:
-                if kind == "dense":
-                    filters, bias = spec
-                    width, shape = length, [length * channels, filters]
-                else:
-                    filters, width, bias = spec
-                    shape = [width, channels, filters]
-                lookups = kind == "onehot_conv1d"
-                check_size(length, channels)
-                if not 1 <= width <= length or filters < 1 or lookups != (plan.codes and index == 0):
-                    raise ValueError(f"Program: {ops[index]} does not fit an input of {length} x {channels}")
-                check_size(width * channels, filters)
-                op.width, op.rows = width, channels
-                self._parameter(index, "w", shape)
-                if bias:
-                    op.b = 0
-                    self._parameter(index, "b", [filters])
-                length = length - width + 1
-                self.operations += <double> length * filters * width * (1 if lookups else 2 * channels)
-                channels = filters
-                plan.tensors[plan.n_ops + 1].margin = width - 1 if kind == "conv1d" else 0
+            if flattened and kind == "batch_norm":  # a channel is then one element of the vector
+                self._append_flatten()
+            op, t = &plan.ops[plan.n_ops], &plan.tensors[plan.n_ops]
+            op.kind, op.w, op.b, op.wt, op.index = KINDS[kind], -1, -1, -1, index
+            op.window = Window(1, 1, 1, 1, 0, 0, 1, 1)
+            t[1].g.height, t[1].g.width, t[1].g.channels = t.g.height, t.g.width, t.g.channels
+            if op.kind in WINDOWED:
+                self._lower_window(index, kind, spec)
+            elif op.kind == GLOBAL_MAX_POOL1D:
+                t[1].g.width, rank = 1, 1
+                if t.g.height > 1:
+                    raise ValueError(f"Program: {ops[index]} does not fit an input of {t.g.height} lines")
+            elif op.kind == DENSE:
+                t[1].g.height, t[1].g.width, t[1].g.channels = 1, 1, spec[0]
+                op.window.kh, op.window.kw, op.rows, rank, flattened = t.g.height, t.g.width, t.g.channels, 1, False
+                if spec[0] < 1:
+                    raise ValueError(f"Program: {ops[index]} has no units")
+                self._weights(index, [op.window.kh * op.window.kw * op.rows, spec[0]], spec[1])
+            elif op.kind == BATCH_NORM:
+                op.rate, op.eps = spec
+                op.statistics = plan.statistics
+                plan.statistics += t.g.channels
+                op.w = 0
+                self._parameter(index, "gamma", [t.g.channels])
+                op.b = 0
+                self._parameter(index, "beta", [t.g.channels])
+                plan.n_stages += 1
+                plan.stages[plan.n_stages] = plan.n_ops
+            elif op.kind == DROPOUT:
+                op.rate, = spec
+            self._check(t + 1)
             plan.n_ops += 1
-            plan.tensors[plan.n_ops].length, plan.tensors[plan.n_ops].channels = length, channels
-        check_size(length, channels)
-        self.output_shape = (length, channels)
+        t = &plan.tensors[plan.n_ops]
+        if flattened and t.g.height * t.g.width > 1:
+            self._append_flatten()
+            t += 1
+        if flattened:
+            rank = 1
+        plan.n_stages += 1
+        plan.stages[plan.n_stages] = plan.n_ops
+        self.state_size = 2 * plan.statistics
+        for index in range(1, plan.n_stages):
+            op, channels = &plan.ops[plan.stages[index]], (plan.tensors[plan.stages[index]].g.channels,)
+            self.state_slots.append((op.index, "mean", op.statistics, channels))
+            self.state_slots.append((op.index, "var", plan.statistics + op.statistics, channels))
+        self.output_shape = (t.g.height, t.g.width, t.g.channels)[3 - rank:]
         return 0
 
-    cdef int _append_flatten(self) except -1:
-        """One row at the end, of all positions."""
+    cdef int _lower_window(self, Py_ssize_t index, str kind, list spec) except -1:
+        """The shape behind a window that slides over the last tensor, and its weights."""
         cdef Op *op = &self.plan.ops[self.plan.n_ops]
-        cdef Tensor *last = &self.plan.tensors[self.plan.n_ops + 1]
+        cdef Tensor *t = &self.plan.tensors[self.plan.n_ops]
+        cdef Window *k = &op.window
+        cdef bint pools = op.kind == MAX_POOL or op.kind == AVG_POOL
+        size, stride, before, after, dilation = spec[0 if pools else 1]
+        k.kh, k.kw = size
+        k.sh, k.sw = stride
+        k.top, k.left = before
+        k.dh, k.dw = dilation
+        bottom, right = after
+        if min(*size, *stride, *dilation) < 1 or min(*before, *after) < 0 or max(*size, *stride, *before, *after,
+                                                                                 *dilation) > LARGEST:
+            raise ValueError(f"Program: {kind} cannot slide a window of {spec}")
+        height = t.g.height + k.top + bottom - (k.kh - 1) * k.dh - 1
+        width = t.g.width + k.left + right - (k.kw - 1) * k.dw - 1
+        lookups = op.kind == ONEHOT_CONV1D
+        if height < 0 or width < 0 or lookups != (self.plan.codes and self.plan.n_ops == 0) or (
+                not pools and spec[0] < 1) or (
+                pools and (max(*before, *after) or max(*dilation) > 1)) or (
+                op.kind in (ONEHOT_CONV1D, CONV1D) and (t.g.height > 1 or k.kh > 1 or k.top or bottom)):
+            raise ValueError(f"Program: {kind} {spec} does not fit an input of "
+                             f"{t.g.height} x {t.g.width} x {t.g.channels}")
+        t[1].g.height, t[1].g.width = height // k.sh + 1, width // k.sw + 1
+        if pools:
+            return 0
+        if op.kind == CONV1D and (k.sw > 1 or k.dw > 1 or k.left or right):
+            op.kind = CONV2D
+        op.rows, t[1].g.channels = t.g.channels, spec[0]
+        check_size(k.kh * k.kw, op.rows)
+        check_size(k.kh * k.kw * op.rows, t[1].g.channels)
+        self._weights(index, [*size[0 if kind == "conv2d" else 1:], op.rows, t[1].g.channels], spec[2])
+        self.operations += (<double> t[1].g.height * t[1].g.width * t[1].g.channels * k.kh * k.kw
+                            * (1 if lookups else 2 * op.rows))
+        if not lookups:  # zeros around x, as far as windows reach; with stride 1 the way back reads them around dy
+            self._margin(t, k.top, bottom, k.left, right)
+            self.plan.margins = self.plan.margins or max(k.top, bottom, k.left, right) > 0
+            if k.sh == 1 and k.sw == 1 and (self.plan.n_ops or self.plan.input_gradient):
+                self._margin(t + 1, (k.kh - 1) * k.dh - k.top, (k.kh - 1) * k.dh - bottom,
+                             (k.kw - 1) * k.dw - k.left, (k.kw - 1) * k.dw - right)
+        return 0
+
+    cdef _margin(self, Tensor *t, Py_ssize_t top, Py_ssize_t bottom, Py_ssize_t left, Py_ssize_t right):
+        t.top, t.bottom = max(t.top, top), max(t.bottom, bottom)
+        t.left, t.right = max(t.left, left), max(t.right, right)
+
+    cdef int _check(self, const Tensor *t) except -1:
+        check_size(t.g.height, t.g.width)
+        check_size(t.g.height * t.g.width, t.g.channels)
+        return 0
+
+    cdef _append_flatten(self):
+        """One row of all pixels."""
+        cdef Tensor *t = &self.plan.tensors[self.plan.n_ops]
+        cdef Op *op = &self.plan.ops[self.plan.n_ops]
         op.kind, op.w, op.b, op.wt = FLATTEN, -1, -1, -1
-        last.length, last.channels = 1, self.output_shape[0] * self.output_shape[1]
+        op.window = Window(1, 1, 1, 1, 0, 0, 1, 1)
+        t[1].g.height, t[1].g.width, t[1].g.channels = 1, 1, t.g.height * t.g.width * t.g.channels
         self.plan.n_ops += 1
-        self.output_shape = (1, last.channels)
+
+    cdef int _weights(self, Py_ssize_t index, list shape, bint bias) except -1:
+        """The parameters w and b of the last operation."""
+        cdef Op *op = &self.plan.ops[self.plan.n_ops]
+        *inputs, outputs = shape
+        check_size(prod(inputs), outputs)
+        op.w = 0
+        self._parameter(index, "w", shape)
+        if bias:
+            op.b = 0
+            self._parameter(index, "b", [outputs])
+        if op.kind == DENSE:
+            self.operations += 2.0 * shape[0] * shape[1]
         return 0
 
     cdef _parameter(self, Py_ssize_t index, str name, list shape):
@@ -192,10 +293,10 @@ cdef class Program:
         cdef Op *op
         cdef Tensor *t
         for o in range(plan.n_ops):
-            op, row = &plan.ops[o], padded(plan.tensors[o + 1].channels, itemsize)
-            if op.rows:
+            op, row = &plan.ops[o], padded(plan.tensors[o + 1].g.channels, itemsize)
+            if op.w >= 0:
                 op.w = at
-                at += op.width * op.rows * row
+                at += max(op.window.kh * op.window.kw * op.rows, <Py_ssize_t> 1) * row
             if op.b >= 0:
                 op.b = at
                 at += row
@@ -204,72 +305,134 @@ cdef class Program:
             op = &plan.ops[o]
             if op.rows and op.kind != ONEHOT_CONV1D and (o > 0 or plan.input_gradient):
                 op.wt = at
-                at += op.width * plan.tensors[o + 1].channels * padded(op.rows, itemsize)
+                at += op.window.kh * op.window.kw * plan.tensors[o + 1].g.channels * padded(op.rows, itemsize)
         plan.packed = at
         plan.chunk = max(CHUNK_LEAST, min(CHUNK_SAMPLES, <Py_ssize_t> (CHUNK_OPERATIONS / max(3 * self.operations, 1))))
+        for o in range(plan.n_ops + 1):
+            t = &plan.tensors[o]
+            t.g.row = padded(t.g.channels, itemsize)
+            if o == 0 and plan.n_ops and plan.ops[0].kind == CONV2D and not plan.input_gradient:
+                t.g.row = t.g.channels  # only read
+            t.g.line = (t.g.width + t.left + t.right) * t.g.row
+            t.g.sample = padded((t.g.height + t.top + t.bottom) * t.g.line, itemsize)
+        self._choose_blocks(itemsize)
         at = 0
         for o in range(plan.n_ops + 1):
             t = &plan.tensors[o]
-            t.row = padded(t.channels, itemsize)
-            t.sample = (t.length + 2 * t.margin) * t.row
-            t.y = at + t.margin * t.row
-            t.dy = t.y + plan.chunk * t.sample
-            at += 2 * plan.chunk * t.sample
+            self._place(o)
+            t.y = at + t.top * t.g.line + t.left * t.g.row
+            at += (plan.chunk if t.y_whole else plan.ops[max(o - 1, <Py_ssize_t> 0)].block) * t.g.sample
+            t.dy = at + t.top * t.g.line + t.left * t.g.row
+            at += (plan.chunk if t.dy_whole else plan.ops[max(o - 1, <Py_ssize_t> 0)].block) * t.g.sample
+            if o > 0 and plan.ops[o - 1].kind in (MAX_POOL, GLOBAL_MAX_POOL1D):
+                plan.ops[o - 1].winner = at
+                at += plan.chunk * t.g.height * t.g.width * t.g.row
+            if <double> at > LARGEST:
+                raise ValueError("Program: the activations of a chunk are too large")
         plan.scratch = at
         return 0
+
+    cdef _choose_blocks(self, Py_ssize_t itemsize):
+        """Images go through the operations up to the last window of each stage in blocks that fit in a cache."""
+        cdef Plan *plan = &self.plan
+        cdef Py_ssize_t o, s, largest = 1, last
+        for o in range(plan.n_ops):
+            plan.ops[o].block = plan.chunk
+            largest = max(largest, (plan.tensors[o].g.sample + 2 * plan.tensors[o + 1].g.sample) * itemsize)
+        if plan.codes:
+            return
+        for s in range(plan.n_stages):
+            last = -1
+            for o in range(plan.stages[s], plan.stages[s + 1]):
+                if plan.ops[o].kind in (CONV2D, MAX_POOL, AVG_POOL):
+                    last = o
+            for o in range(plan.stages[s], last + 1):
+                plan.ops[o].block = max(<Py_ssize_t> 1, min(plan.chunk, BLOCK_BYTES // largest))
+
+    cdef _place(self, Py_ssize_t i):
+        """Whether tensor i and its gradient need a place for every sample of a chunk: what is used again later."""
+        cdef Plan *plan = &self.plan
+        cdef Tensor *t = &plan.tensors[i]
+        cdef Op *giver = &plan.ops[i - 1] if i > 0 else NULL
+        cdef Op *taker = &plan.ops[i] if i < plan.n_ops else NULL
+        cdef bint pools = taker != NULL and (taker.kind == MAX_POOL or taker.kind == GLOBAL_MAX_POOL1D)
+        t.dy_whole = (giver == NULL or taker == NULL or giver.block != taker.block or giver.block == plan.chunk
+                      or giver.kind == BATCH_NORM)
+        t.y_whole = t.dy_whole and (giver == NULL or giver.kind != BATCH_NORM or giver.block == plan.chunk
+                                    or taker == NULL or giver.block != taker.block)
+        if taker != NULL and taker.kind in (CONV1D, CONV2D, DENSE, BATCH_NORM):
+            t.y_whole = True
+        if giver != NULL and (giver.kind in (RELU, SIGMOID, TANH) or giver.relu and not pools):
+            t.y_whole = True
+        if giver != NULL and giver.kind in (MAX_POOL, GLOBAL_MAX_POOL1D) and i > 1 and plan.ops[i - 2].relu:
+            t.y_whole = True
 
     cdef int _cut_strips(self) except -1:
         """The strips that the parameters are packed, summed and updated in."""
         cdef Plan *plan = &self.plan
         cdef Py_ssize_t itemsize = sizeof(float) if self.single else sizeof(double)
-        cdef Py_ssize_t o, s, k, start, flat = 0, packed = 0
+        cdef Py_ssize_t o, s, k, taps, start, flat = 0, packed = 0
         cdef const Op *op
         cdef Strip strip
-        strips = []  # op; position in the filter, or -1 for the bias; first row; rows
+        strips = []  # op; tap of the filter, or -1 for a vector; first row; rows
         for o in range(plan.n_ops):
             op = &plan.ops[o]
             if op.rows:
-                for k, start in product(range(op.width), range(0, op.rows, STRIP_ROWS)):
+                for k, start in product(range(op.window.kh * op.window.kw), range(0, op.rows, STRIP_ROWS)):
                     strips.append((o, k, start, min(STRIP_ROWS, op.rows - start)))
-            if op.b >= 0:
-                strips.append((o, -1, 0, 1))
+            strips += [(o, -1, 0, 1)] * ((op.w >= 0 and not op.rows) + (op.b >= 0))
         plan.n_strips = len(strips)
         plan.strips = <Strip *> calloc(plan.n_strips + 1, sizeof(Strip))
         if plan.strips == NULL:
             raise MemoryError("Program: no memory for the plan")
         for s, (o, k, start, rows) in enumerate(strips):
             op = &plan.ops[o]
+            taps = op.window.kh * op.window.kw
             strip.flat, strip.packed = flat, packed
-            strip.rows, strip.cols = rows, plan.tensors[o + 1].channels
+            strip.rows, strip.cols = rows, plan.tensors[o + 1].g.channels
             strip.wt, strip.wt_row = -1, padded(op.rows, itemsize)
             if k >= 0 and op.wt >= 0:
-                strip.wt = op.wt + k * strip.cols * strip.wt_row + start
+                strip.wt = op.wt + (taps - 1 - k if op.kind == CONV2D else k) * strip.cols * strip.wt_row + start
             plan.strips[s] = strip
             flat += strip.rows * strip.cols
             packed += strip.rows * padded(strip.cols, itemsize)
         return 0
 
-    cdef int _data(self, object x, Batch *batch) except -1:
+    cdef int _data(self, object x, Batch *batch, object lengths=None) except -1:
         """Check the input of a call; the number of samples is left in batch.n."""
-        cdef const Tensor *t = self.plan.tensors
+        cdef const Grid *g = &self.plan.tensors.g
+        cdef Py_ssize_t i
         batch.n = x.shape[0]
         if self.plan.codes:
-            batch.codes = <const int16_t *> address(x, "h", batch.n * t.length)
-            if not within(batch.codes, batch.n * t.length, <int16_t> t.channels):
-                raise ValueError(f"codes must lie in -1..{t.channels - 1}, got {x.min()}..{x.max()}")
+            batch.codes = <const int16_t *> address(x, "h", batch.n * g.width)
+            if not within(batch.codes, batch.n * g.width, <int16_t> g.channels):
+                raise ValueError(f"codes must lie in -1..{g.channels - 1}, got {x.min()}..{x.max()}")
         else:
-            batch.x = address(x, self.format, batch.n * t.length * t.channels)
+            batch.x = address(x, self.format, batch.n * g.height * g.width * g.channels)
+        if lengths is not None:
+            batch.lengths = <const int64_t *> address(lengths, "q", batch.n)
+            for i in range(batch.n):
+                if not 0 <= batch.lengths[i] <= g.width:
+                    raise ValueError(f"length {batch.lengths[i]} at index {i} is outside 0..{g.width}")
+        return 0
+
+    cdef int _state(self, object state, Batch *batch, bint writable) except -1:
+        """Check the running means and variances; without a batch normalisation there are none."""
+        if state is None and self.state_size:
+            raise ValueError("Program: batch normalisation needs its running means and variances")
+        if state is not None:
+            batch.state = address(state, self.format, self.state_size, writable)
         return 0
 
     cdef int _labels(self, object labels, object weight, double smoothing, Batch *batch) except -1:
         """Check what the loss of batch.n samples needs."""
         cdef Py_ssize_t i
-        if self.output_shape[0] != 1:
+        if len(self.output_shape) != 1:
             raise ValueError(f"a loss needs one row of logits a sample, the network gives {self.output_shape}")
         batch.labels = <const int64_t *> address(labels, "q", batch.n)
         for i in range(batch.n):
-            if not 0 <= batch.labels[i] < self.output_shape[1]:
-                raise ValueError(f"label {batch.labels[i]} at index {i} is outside 0..{self.output_shape[1] - 1}")
+            if not 0 <= batch.labels[i] < self.output_shape[0]:
+                raise ValueError(f"label {batch.labels[i]} at index {i} is outside 0..{self.output_shape[0] - 1}")
         batch.smoothing = smoothing
         if weight is not None:
             batch.weight = address(weight, self.format, batch.n)
@@ -277,24 +440,30 @@ cdef class Program:
 
     cdef int _input_gradient(self, object dx, Batch *batch) except -1:
         """Check where the gradient by the input is to go."""
-        cdef const Tensor *t = self.plan.tensors
+        cdef const Grid *g = &self.plan.tensors.g
         if dx is not None:
             if self.plan.codes or not self.plan.input_gradient:
                 raise ValueError("Program: the gradient by the input was not planned")
-            batch.dx = address(dx, self.format, batch.n * t.length * t.channels, True)
+            batch.dx = address(dx, self.format, batch.n * g.height * g.width * g.channels, True)
         return 0
 
-    def forward(self, object x, object parameters, object y, bint probabilities=False, int threads=1):
-        """Write the output of every sample of `x`, or its softmax, to `y` (N, length, channels)."""
+    def forward(self, object x, object parameters, object y, bint probabilities=False, int threads=1,
+                object state=None, object lengths=None):
+        """Write the output of every sample of `x`, or its softmax, to `y` (N, *output_shape).
+
+        `state` holds the running means and variances; `lengths` (N,) int64 the positions of each sequence that count
+        in global pooling, all by default.
+        """
         cdef Batch batch
         cdef Arena arena
         cdef void *p = address(parameters, self.format, self.size)
         memset(&batch, 0, sizeof(Batch))
-        self._data(x, &batch)
-        cdef void *out = address(y, self.format, batch.n * self.output_shape[0] * self.output_shape[1], True)
+        self._data(x, &batch, lengths)
+        self._state(state, &batch, False)
+        cdef void *out = address(y, self.format, batch.n * prod(self.output_shape), True)
         threads = max(1, min(threads, count_chunks(&self.plan, batch.n)))
         with nogil:
-            open_arena(&arena, &self.plan, sizeof(float) if self.single else sizeof(double), 0, threads)
+            open_arena(&arena, &self.plan, sizeof(float) if self.single else sizeof(double), batch.n, False, threads)
             if self.single:
                 predict_all(&self.plan, &batch, <float *> p, probabilities, &arena, threads, <float *> out)
             else:
@@ -302,11 +471,11 @@ cdef class Program:
             free(arena.memory)
 
     def gradient(self, object x, object parameters, object labels, object weight, double smoothing, object flat,
-                 object dx=None, int threads=1):
+                 object dx=None, int threads=1, uint64_t seed=0):
         """Write the gradients of the loss by the parameters to `flat` and by the input to `dx`.
 
-        `labels` is (N,) int64; `weight` (N,), of the parameters' dtype, or None; `smoothing` the label smoothing.
-        Returns the loss and the number of hits: samples whose largest logit is the label's.
+        `labels` is (N,) int64; `weight` (N,), of the parameters' dtype, or None; `smoothing` the label smoothing;
+        `seed` that of dropout. Returns the loss and the number of hits: samples whose largest logit is the label's.
         """
         cdef Batch batch
         cdef void *p = address(parameters, self.format, self.size)
@@ -315,27 +484,38 @@ cdef class Program:
         self._data(x, &batch)
         self._labels(labels, weight, smoothing, &batch)
         self._input_gradient(dx, &batch)
+        batch.seed = seed
         return self._gradient(&batch, p, out, threads)
 
-    def backward(self, object x, object parameters, object dy, object flat, object dx=None, int threads=1):
-        """Write the gradients of sum(y * dy) by the parameters to `flat` and by the input to `dx`."""
+    def backward(self, object x, object parameters, object dy, object flat, object dx=None, int threads=1,
+                 uint64_t seed=0, object lengths=None, object y=None, object state=None):
+        """Write the gradients of sum(y * dy) by the parameters to `flat` and by the input to `dx`.
+
+        The pass is one of training: batch normalisation uses the batch's statistics, which go into the running ones in
+        `state`, and dropout drops. The output goes to `y`; without `dy` that is all.
+        """
         cdef Batch batch
         cdef void *p = address(parameters, self.format, self.size)
         cdef void *out = address(flat, self.format, self.size, True)
         memset(&batch, 0, sizeof(Batch))
-        self._data(x, &batch)
-        batch.dy = address(dy, self.format, batch.n * self.output_shape[0] * self.output_shape[1])
+        self._data(x, &batch, lengths)
+        if dy is not None:
+            batch.dy = address(dy, self.format, batch.n * prod(self.output_shape))
+        if y is not None:
+            batch.y = address(y, self.format, batch.n * prod(self.output_shape), True)
+        if state is not None:
+            self._state(state, &batch, True)
         self._input_gradient(dx, &batch)
+        batch.seed = seed
         self._gradient(&batch, p, out, threads)
 
     cdef _gradient(self, const Batch *batch, void *p, void *out, int threads):
         cdef Arena arena
         cdef double loss
         cdef Py_ssize_t hits
-        threads = max(1, min(threads, count_chunks(&self.plan, batch.n)))
+        threads = max(1, min(threads, count_buffers(&self.plan, batch.n)))
         with nogil:
-            open_arena(&arena, &self.plan, sizeof(float) if self.single else sizeof(double),
-                       count_buffers(&self.plan, batch.n), threads)
+            open_arena(&arena, &self.plan, sizeof(float) if self.single else sizeof(double), batch.n, True, threads)
             if self.single:
                 loss = gradient_of(&self.plan, batch, <float *> p, &arena, threads, <float *> out, &hits)
             else:
@@ -345,12 +525,13 @@ cdef class Program:
 
     def train(self, object x, object parameters, object labels, object weight, double smoothing, object order,
               object starts, object rates, double momentum, object velocity, object losses, object hits,
-              int threads=1):
+              int threads=1, object state=None, uint64_t seed=0, uint32_t first_update=0):
         """Make one update of `parameters` and `velocity` for each batch; return how many were made.
 
         Batch u is the rows ``order[starts[u]:starts[u + 1]]`` of the data and is learnt at ``rates[u]``; its loss
         before the update goes to ``losses[u]`` and its number of hits to ``hits[u]``. The first loss that is not
-        finite ends the call before its update.
+        finite ends the call before its update. Running means and variances go into `state`; `seed` and the number of
+        the update, `first_update` + u, determine the random numbers.
 
         Arrays: `order` (total,) and `starts` (updates + 1,) and `hits` (updates,) int64, `rates` and `losses`
         (updates,) float64, `velocity` like `parameters`.
@@ -367,6 +548,8 @@ cdef class Program:
         memset(&batch, 0, sizeof(Batch))
         self._data(x, &batch)
         self._labels(labels, weight, smoothing, &batch)
+        self._state(state, &batch, True)
+        batch.seed, batch.update = seed, first_update
         total = len(order)
         batch.order = <const int64_t *> address(order, "q", total)
         for u in range(total):
@@ -376,10 +559,9 @@ cdef class Program:
             if not 0 <= start[u] < start[u + 1] <= total:
                 raise ValueError(f"Program: batch {u} is {start[u]}:{start[u + 1]} of {total} rows")
             largest = max(largest, start[u + 1] - start[u])
-        threads = max(1, min(threads, count_chunks(&self.plan, largest)))
+        threads = max(1, min(threads, count_buffers(&self.plan, largest)))
         with nogil:
-            open_arena(&arena, &self.plan, sizeof(float) if self.single else sizeof(double),
-                       count_buffers(&self.plan, largest), threads)
+            open_arena(&arena, &self.plan, sizeof(float) if self.single else sizeof(double), largest, True, threads)
             if self.single:
                 made = train_all(&self.plan, &batch, momentum, updates, start, rate, &arena, threads,
                                  <float *> p, <float *> v, loss, hit)

@@ -2,12 +2,15 @@
 
 from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite
-from libc.stdint cimport int16_t, int64_t, uintptr_t
+from libc.stdint cimport int16_t, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, malloc
 from libc.string cimport memset
 
-from fastconv.engine.chunk cimport Workspace, backward, forward, gather
-from fastconv.engine.plan cimport Plan, Strip, Tensor
+from fastconv.engine.chunk cimport (Mode, Workspace, backward, forward, gather, pack_image, unpack_image,
+                                    values_of)
+from fastconv.engine.plan cimport Op, Plan, Strip
+from fastconv.kernels.batch_norm cimport batch_norm_merge, batch_norm_moments, batch_norm_scale
+from fastconv.kernels.grid cimport Grid
 from fastconv.kernels.pack cimport pack_rows, sum_parts, unpack_rows
 from fastconv.kernels.real cimport padded, real
 from fastconv.kernels.sgd cimport sgd
@@ -32,6 +35,17 @@ cdef void *aligned(void *memory) noexcept nogil:
     return <void *> ((<uintptr_t> memory + 63) // 64 * 64)
 
 
+ctypedef struct Statistics:
+    # What one thread knows of the batch normalisations, (plan.statistics,) each.
+    double *mean        # of the batch
+    double *variance
+    double *sums        # to work in
+    void *means         # real: what the kernels read
+    void *inverse
+    void *dgamma
+    void *dbeta
+
+
 ctypedef struct Arena:
     # The memory of one call: allocated at once, freed at its end, shared with no other call.
     void *memory
@@ -40,53 +54,76 @@ ctypedef struct Arena:
     void *gradients     # gradient buffers, packed
     double *losses      # one a buffer
     Py_ssize_t *correct # one a buffer
-    Workspace *work     # one a thread
+    double *moments     # means and squares of all normalised channels, for each buffer
+    Statistics *statistics  # one a thread
+    Workspace *work     # one a thread, or one a chunk where the batch is worked on in stages
     fc_team team        # the threads at work
 
 
+cdef void *carve(char **at, Py_ssize_t size) noexcept nogil:
+    """The next `size` bytes of a block of memory, starting at a multiple of 64."""
+    cdef void *start = aligned(at[0])
+    at[0] = <char *> start + size
+    return start
+
+
+cdef Py_ssize_t lay_out_arena(
+    Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t buffers, Py_ssize_t spaces, int threads
+) noexcept nogil:
+    """Give each part of an arena its place in arena.memory; the bytes that all of them take."""
+    cdef char *at = <char *> arena.memory
+    cdef Py_ssize_t n = plan.statistics, chunk = plan.chunk, tensors = plan.n_ops + 1, i
+    cdef Py_ssize_t length = plan.tensors.g.width
+    cdef bint placed = arena.memory != NULL  # or only counted
+    cdef Statistics none
+    cdef Workspace empty
+    cdef Statistics *statistics = &none
+    cdef Workspace *work = &empty
+    arena.work = <Workspace *> carve(&at, spaces * sizeof(Workspace))
+    arena.statistics = <Statistics *> carve(&at, threads * sizeof(Statistics))
+    arena.losses = <double *> carve(&at, buffers * sizeof(double))
+    arena.correct = <Py_ssize_t *> carve(&at, buffers * sizeof(Py_ssize_t))
+    arena.moments = <double *> carve(&at, buffers * 2 * n * sizeof(double))
+    arena.packed = carve(&at, plan.packed * itemsize)
+    arena.velocity = carve(&at, plan.gradients * itemsize if buffers else 0)
+    arena.gradients = carve(&at, buffers * padded(plan.gradients, itemsize) * itemsize)
+    for i in range(threads):
+        statistics = &arena.statistics[i] if placed else &none
+        statistics.mean = <double *> carve(&at, n * sizeof(double))
+        statistics.variance = <double *> carve(&at, n * sizeof(double))
+        statistics.sums = <double *> carve(&at, n * sizeof(double))
+        statistics.means = carve(&at, n * itemsize)
+        statistics.inverse = carve(&at, n * itemsize)
+        statistics.dgamma = carve(&at, n * itemsize)
+        statistics.dbeta = carve(&at, n * itemsize)
+    for i in range(spaces):
+        work = &arena.work[i] if placed else &empty
+        work.values = carve(&at, plan.scratch * itemsize)
+        work.codes = <int16_t *> carve(&at, chunk * length * sizeof(int16_t) if plan.codes else 0)
+        work.active = <Py_ssize_t *> carve(&at, tensors * chunk * sizeof(Py_ssize_t))
+        work.valid = <Py_ssize_t *> carve(&at, tensors * chunk * sizeof(Py_ssize_t))
+        work.rows = <Py_ssize_t *> carve(&at, chunk * sizeof(Py_ssize_t))
+        work.places = <Py_ssize_t *> carve(&at, chunk * sizeof(Py_ssize_t))
+        work.counts = <Py_ssize_t *> carve(&at, (max(chunk, length) + 2) * sizeof(Py_ssize_t))
+    return at - <char *> arena.memory
+
+
 cdef int open_arena(
-    Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t buffers, int threads
+    Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t n, bint learns, int threads
 ) except -1 nogil:
-    """Allocate an arena; MemoryError where there is none."""
-    cdef Py_ssize_t packed = padded(plan.packed, itemsize) * itemsize + 64
-    cdef Py_ssize_t gradients = padded(plan.gradients, itemsize) * itemsize
-    cdef Py_ssize_t learning = (1 + buffers) * gradients if buffers else 0
-    cdef Py_ssize_t values = padded(plan.scratch, itemsize) * itemsize + 64
-    cdef Py_ssize_t codes = plan.chunk * plan.tensors[0].length * sizeof(int16_t) // 64 * 64 + 64
-    cdef Py_ssize_t counts = max(plan.chunk, plan.tensors[0].length) + 2
-    cdef Py_ssize_t active = ((plan.n_ops + 2) * plan.chunk + counts) * sizeof(Py_ssize_t) // 64 * 64 + 64
-    cdef Py_ssize_t sums = buffers * (sizeof(double) + sizeof(Py_ssize_t)) // 64 * 64 + 64
-    cdef char *at
-    cdef int t
-    memset(&arena.team, 0, sizeof(fc_team))
-    cdef Py_ssize_t size = (64 + threads * sizeof(Workspace) + 64 + sums + packed + learning
-                            + threads * (values + codes + active))
-    # zero in a call that learns, for its gradients' padding and margins; else where it matters, the parameters' padding
-    arena.memory = calloc(size, 1) if buffers else malloc(size)
+    """Allocate an arena for batches of at most n samples; MemoryError where there is none."""
+    cdef Py_ssize_t buffers = count_buffers(plan, n) if learns else 0
+    cdef Py_ssize_t spaces = count_chunks(plan, n) if learns and plan.n_stages > 1 else threads
+    cdef Py_ssize_t size
+    memset(arena, 0, sizeof(Arena))
+    size = lay_out_arena(arena, plan, itemsize, buffers, spaces, threads) + 64
+    # zero where margins and the padding of gradients must be; else where it matters, the parameters' padding
+    arena.memory = calloc(size, 1) if learns or plan.margins else malloc(size)
     if arena.memory == NULL:
         raise MemoryError("Program: no memory for the scratch of a call")
-    at = <char *> aligned(arena.memory)
-    arena.work = <Workspace *> at
-    at = <char *> aligned(at + threads * sizeof(Workspace))
-    arena.losses = <double *> at
-    arena.correct = <Py_ssize_t *> (at + buffers * sizeof(double))
-    at += sums
-    arena.packed = at
-    if not buffers:
-        memset(arena.packed, 0, packed)
-    at += packed
-    arena.velocity = at
-    arena.gradients = at + gradients
-    at += learning
-    for t in range(threads):
-        arena.work[t].values = at
-        at += values
-        arena.work[t].codes = <int16_t *> at
-        at += codes
-        arena.work[t].active = <Py_ssize_t *> at
-        arena.work[t].rows = arena.work[t].active + (plan.n_ops + 1) * plan.chunk
-        arena.work[t].counts = arena.work[t].rows + plan.chunk
-        at += active
+    lay_out_arena(arena, plan, itemsize, buffers, spaces, threads)
+    if not learns:
+        memset(arena.packed, 0, plan.packed * itemsize)
     return 0
 
 
@@ -124,13 +161,18 @@ ctypedef struct Batch:
     # What a gradient is taken of: rows order[first : first + n] of the data (first, ... where order is NULL).
     const int16_t *codes
     const void *x
+    const int64_t *lengths  # positions of x that count, or NULL
     const int64_t *labels   # with weight and smoothing: the loss; or else
     const void *weight
     double smoothing
-    const void *dy          # the gradient of the output is given
+    const void *dy          # the gradient of the output is given; with neither, nothing is propagated back
+    void *y                 # where the output goes, or NULL
     void *dx                # where the gradient of the input goes, or NULL
+    void *state             # running means and variances, or NULL
     const int64_t *order
     Py_ssize_t first, n
+    uint64_t seed           # of the random numbers
+    uint32_t update
 
 
 ctypedef struct Optimiser:
@@ -138,38 +180,62 @@ ctypedef struct Optimiser:
     double rate, momentum
 
 
-cdef void gradient_chunk(
-    const Plan *plan, const Batch *batch, Py_ssize_t start, Py_ssize_t n, const Workspace *work, const real *packed,
-    bint add,
-    real *gradients, double *loss, Py_ssize_t *correct,  # OUT, gradients IN too if add, the others IN and OUT
+cdef void loss_chunk(
+    const Plan *plan, const Batch *batch, Py_ssize_t n, const Workspace *work, const real *like,
+    double *loss, Py_ssize_t *correct,  # IN and OUT
 ) noexcept nogil:
-    """Samples start : start + n of the batch, forward and backward."""
-    cdef Py_ssize_t i, at, size
-    cdef const Tensor *tx = &plan.tensors[0]
-    cdef const Tensor *last = &plan.tensors[plan.n_ops]
-    cdef real *values = <real *> work.values
-    cdef real *z
-    cdef real *dz
+    """From the output of n samples to its gradient."""
+    cdef Py_ssize_t i, at
+    cdef const Grid *g = &plan.tensors[plan.n_ops].g
+    cdef Py_ssize_t size = g.height * g.width * g.channels
+    cdef real *z = values_of(plan, work, plan.n_ops, False, 0, like)
+    cdef real *dz = values_of(plan, work, plan.n_ops, True, 0, like)
     cdef double scale
-    gather(plan, n, batch.codes, <const real *> batch.x, batch.labels, batch.order,
-           batch.first + start, work)
-    forward(plan, n, work, packed)
     for i in range(n):
         at = work.rows[i]
-        z, dz = values + last.y + i * last.sample, values + last.dy + i * last.sample
         if batch.labels != NULL:
             scale = 1.0 / batch.n if batch.weight == NULL else (<const real *> batch.weight)[at] / <double> batch.n
-            correct[0] += is_largest(last.channels, z, batch.labels[at])
-            loss[0] += softmax_cross_entropy(last.channels, z, batch.labels[at], batch.smoothing, scale, dz)
+            correct[0] += is_largest(g.channels, z + i * g.sample, batch.labels[at])
+            loss[0] += softmax_cross_entropy(g.channels, z + i * g.sample, batch.labels[at], batch.smoothing, scale,
+                                             dz + i * g.sample)
         else:
-            size = last.length * last.channels
-            pack_rows(last.length, last.channels, <const real *> batch.dy + at * size, dz)
-    backward(plan, n, work, packed, add, gradients)
-    if batch.dx != NULL:
-        size = tx.length * tx.channels
-        for i in range(n):
-            unpack_rows(tx.length, tx.channels, values + tx.dy + i * tx.sample,
-                        <real *> batch.dx + work.rows[i] * size)
+            pack_image(g, <const real *> batch.dy + at * size, dz + i * g.sample)
+
+
+cdef void output_chunk(
+    const Plan *plan, Py_ssize_t n, const Workspace *work, Py_ssize_t tensor, bint gradient,
+    real *y,  # OUT (N, height, width, channels)
+) noexcept nogil:
+    """Copy a tensor of n samples, or its gradient, to their rows of y."""
+    cdef Py_ssize_t i
+    cdef const Grid *g = &plan.tensors[tensor].g
+    cdef const real *z = values_of(plan, work, tensor, gradient, 0, y)
+    for i in range(n):
+        unpack_image(g, z + i * g.sample, y + work.rows[i] * g.height * g.width * g.channels)
+
+
+cdef void stage_chunk(
+    const Plan *plan, const Batch *batch, Py_ssize_t stage, bint back, Py_ssize_t start, Py_ssize_t n,
+    const Workspace *work, const Mode *mode, const real *packed, bint add,
+    real *gradients, double *loss, Py_ssize_t *correct,  # OUT, gradients IN too if add, the others IN and OUT
+) noexcept nogil:
+    """A stage of the samples start : start + n of the batch, forward, and the last one backward too; or backward."""
+    cdef Py_ssize_t first = plan.stages[stage], last = plan.stages[stage + 1]
+    if not back:
+        if stage == 0:
+            gather(plan, n, batch.codes, <const real *> batch.x, batch.lengths, batch.labels, batch.order, batch.first,
+                   start, work)
+        forward(plan, first, last, n, work, mode, packed)
+        if last < plan.n_ops:
+            return
+        if batch.y != NULL:
+            output_chunk(plan, n, work, plan.n_ops, False, <real *> batch.y)
+        if batch.labels == NULL and batch.dy == NULL:
+            return
+        loss_chunk(plan, batch, n, work, packed, loss, correct)
+    backward(plan, first, last, n, work, mode, packed, add, gradients)
+    if stage == 0 and batch.dx != NULL:
+        output_chunk(plan, n, work, 0, True, <real *> batch.dx)
 
 
 cdef Py_ssize_t count_chunks(const Plan *plan, Py_ssize_t n) noexcept nogil:
@@ -182,16 +248,81 @@ cdef Py_ssize_t count_buffers(const Plan *plan, Py_ssize_t n) noexcept nogil:
     return max(<Py_ssize_t> 1, min(<Py_ssize_t> BUFFERS, count_chunks(plan, n)))
 
 
-cdef void gradient_chunks(
-    const Plan *plan, const Batch *batch, Py_ssize_t b, Py_ssize_t buffers, const Workspace *work, Arena *arena,
+cdef void stage_chunks(
+    const Plan *plan, const Batch *batch, Py_ssize_t stage, bint back, Py_ssize_t b, Py_ssize_t buffers, int thread,
+    const Mode *mode, Arena *arena,
     real *gradients,  # OUT
 ) noexcept nogil:
-    """The chunks that belong to buffer b, in order."""
+    """A stage of the chunks that belong to buffer b, in order, and the moments that the next stage needs."""
     cdef Py_ssize_t c, chunks = count_chunks(plan, batch.n), first = b * chunks // buffers
-    arena.losses[b], arena.correct[b] = 0, 0
+    cdef Py_ssize_t begin = first * batch.n // chunks, start, n, pixels
+    cdef const Workspace *work = &arena.work[thread]
+    cdef const Op *norm
+    cdef const Grid *g
+    cdef double *moments
+    if stage == 0 and not back:
+        arena.losses[b], arena.correct[b] = 0, 0
     for c in range(first, (b + 1) * chunks // buffers):
-        gradient_chunk(plan, batch, c * batch.n // chunks, (c + 1) * batch.n // chunks - c * batch.n // chunks,
-                       work, <const real *> arena.packed, c > first, gradients, &arena.losses[b], &arena.correct[b])
+        start = c * batch.n // chunks
+        n = (c + 1) * batch.n // chunks - start
+        if plan.n_stages > 1:
+            work = &arena.work[c]
+        stage_chunk(plan, batch, stage, back, start, n, work, mode, <const real *> arena.packed, c > first, gradients,
+                    &arena.losses[b], &arena.correct[b])
+        if stage + 1 < plan.n_stages and not back:
+            norm, g = &plan.ops[plan.stages[stage + 1]], &plan.tensors[plan.stages[stage + 1]].g
+            moments = arena.moments + 2 * b * plan.statistics + norm.statistics
+            pixels = (start - begin) * g.height * g.width
+            batch_norm_moments(n, g, values_of(plan, work, plan.stages[stage + 1], False, 0, gradients), pixels,
+                               moments, moments + plan.statistics, arena.statistics[thread].sums)
+
+
+cdef void gather_moments(
+    const Plan *plan, Py_ssize_t n, Py_ssize_t stage, Py_ssize_t buffers, const double *moments,
+    const real *like,
+    Statistics *own,  # OUT
+) noexcept nogil:
+    """The mean and variance that the batch normalisation at the beginning of a stage works with."""
+    cdef const Op *norm = &plan.ops[plan.stages[stage]]
+    cdef const Grid *g = &plan.tensors[plan.stages[stage]].g
+    cdef Py_ssize_t b, c, at = norm.statistics, size = g.height * g.width, chunks = count_chunks(plan, n)
+    cdef Py_ssize_t start, stop
+    for b in range(buffers):
+        start, stop = b * chunks // buffers * n // chunks, (b + 1) * chunks // buffers * n // chunks
+        batch_norm_merge(g.channels, start * size, (stop - start) * size, moments + 2 * b * plan.statistics + at,
+                         moments + (2 * b + 1) * plan.statistics + at, own.mean + at, own.variance + at)
+    for c in range(at, at + g.channels):
+        own.variance[c] /= <double> n * size
+        (<real *> own.means)[c] = <real> own.mean[c]
+    batch_norm_scale(g.channels, norm.eps, own.variance + at, <real *> own.inverse + at)
+
+
+cdef void gather_sums(
+    const Plan *plan, Py_ssize_t stage, Py_ssize_t buffers, Py_ssize_t part, const real *gradients,
+    Statistics *own,  # OUT
+) noexcept nogil:
+    """The gradients by gamma and beta of the batch normalisation at the beginning of a stage, over the batch."""
+    cdef const Op *norm = &plan.ops[plan.stages[stage]]
+    cdef Py_ssize_t b, c, channels = plan.tensors[plan.stages[stage]].g.channels
+    cdef real *dgamma = <real *> own.dgamma + norm.statistics
+    cdef real *dbeta = <real *> own.dbeta + norm.statistics
+    for c in range(channels):
+        dgamma[c], dbeta[c] = 0, 0
+        for b in range(buffers):
+            dgamma[c] += gradients[b * part + norm.w + c]
+            dbeta[c] += gradients[b * part + norm.b + c]
+
+
+cdef void keep_statistics(const Plan *plan, const Statistics *own, real *state) noexcept nogil:  # state: IN and OUT
+    """Take the batch's means and variances into the running ones."""
+    cdef Py_ssize_t s, c
+    cdef const Op *norm
+    for s in range(1, plan.n_stages):
+        norm = &plan.ops[plan.stages[s]]
+        for c in range(norm.statistics, norm.statistics + plan.tensors[plan.stages[s]].g.channels):
+            state[c] = <real> (norm.rate * state[c] + (1 - norm.rate) * own.mean[c])
+            state[plan.statistics + c] = <real> (norm.rate * state[plan.statistics + c]
+                                                 + (1 - norm.rate) * own.variance[c])
 
 
 cdef void finish_strip(
@@ -213,18 +344,33 @@ cdef double step(
 ) noexcept nogil:
     """The loss of a batch and its gradient, in the first buffer; the update, if there is an optimiser and it is finite.
 
-    Every thread of a team calls this for the same batch, and gets the loss.
+    Every thread of a team calls this for the same batch, and gets the loss. Stage after stage the threads take the
+    chunks and wait for each other, forward, the last stage to and fro, and backward.
     """
-    cdef Py_ssize_t s, buffers = count_buffers(plan, batch.n), part = padded(plan.gradients, sizeof(real))
-    cdef int b = fc_take(&arena.team), threads = FC_THREADS()
+    cdef Py_ssize_t s, stage, buffers = count_buffers(plan, batch.n), part = padded(plan.gradients, sizeof(real))
+    cdef Py_ssize_t b, taken = 0, last = plan.n_stages - 1
+    cdef bint returns = batch.labels != NULL or batch.dy != NULL
+    cdef int threads = FC_THREADS()
     cdef double loss = 0
+    cdef Statistics *own = &arena.statistics[thread]
+    cdef Mode mode
+    mode.training, mode.seed, mode.update, mode.n = True, batch.seed, batch.update, batch.n
+    mode.mean, mode.inverse, mode.dgamma, mode.dbeta = own.means, own.inverse, own.dgamma, own.dbeta
     correct[0] = 0
     if batch.n == 0:
         return loss  # and the gradient is zero
-    while b < buffers:
-        gradient_chunks(plan, batch, b, buffers, &arena.work[thread], arena, gradients + b * part)
-        b = fc_take(&arena.team)
-    fc_wait(&arena.team)
+    for s in range(2 * last + 1 if returns else last + 1):  # stages 0 .. last, then last - 1 .. 0
+        stage = s if s <= last else 2 * last - s
+        if 0 < s <= last:
+            gather_moments(plan, batch.n, stage, buffers, arena.moments, gradients, own)
+        elif s > last:
+            gather_sums(plan, stage + 1, buffers, part, gradients, own)
+        b = fc_take(&arena.team) - taken
+        while b < buffers:
+            stage_chunks(plan, batch, stage, s > last, b, buffers, thread, &mode, arena, gradients + b * part)
+            b = fc_take(&arena.team) - taken
+        taken += buffers + threads
+        fc_wait(&arena.team)
     for b in range(buffers):
         loss += arena.losses[b]
         correct[0] += arena.correct[b]
@@ -235,51 +381,67 @@ cdef double step(
                      <real *> arena.packed)
     if thread == 0:
         arena.team.next = 0
+        if batch.state != NULL and isfinite(loss):
+            keep_statistics(plan, own, <real *> batch.state)
     fc_wait(&arena.team)
     return loss
 
 
 cdef void predict_chunk(
-    const Plan *plan, const Batch *batch, Py_ssize_t first, Py_ssize_t n, const Workspace *work, const real *packed,
-    bint probabilities,
-    real *y,  # OUT (batch.n, length, channels)
+    const Plan *plan, const Batch *batch, Py_ssize_t first, Py_ssize_t n, const Workspace *work, const Mode *mode,
+    const real *packed, bint probabilities,
+    real *y,  # OUT (batch.n, height, width, channels)
 ) noexcept nogil:
     """The output of the samples first : first + n, or its softmax."""
-    cdef Py_ssize_t i, p
-    cdef const Tensor *last = &plan.tensors[plan.n_ops]
-    cdef real *z
-    gather(plan, n, batch.codes, <const real *> batch.x, NULL, batch.order, first, work)
-    forward(plan, n, work, packed)
-    for i in range(n):
-        z = <real *> work.values + last.y + i * last.sample
-        if probabilities:
-            for p in range(last.length):
-                softmax(last.channels, z + p * last.row, z + p * last.row)
-        unpack_rows(last.length, last.channels, z, y + work.rows[i] * last.length * last.channels)
+    cdef Py_ssize_t i, h, q
+    cdef const Grid *g = &plan.tensors[plan.n_ops].g
+    cdef real *z = values_of(plan, work, plan.n_ops, False, 0, y)
+    gather(plan, n, batch.codes, <const real *> batch.x, batch.lengths, NULL, batch.order, 0, first, work)
+    forward(plan, 0, plan.n_ops, n, work, mode, packed)
+    if probabilities:
+        for i in range(n):
+            for h in range(g.height):
+                for q in range(g.width):
+                    softmax(g.channels, z + i * g.sample + h * g.line + q * g.row,
+                            z + i * g.sample + h * g.line + q * g.row)
+    output_chunk(plan, n, work, plan.n_ops, False, y)
 
 
 cdef void predict_thread(
-    const Plan *plan, const Batch *batch, bint probabilities, Arena *arena, int thread, const real *packed,
-    real *y,  # OUT (batch.n, length, channels)
+    const Plan *plan, const Batch *batch, bint probabilities, const Mode *mode, Arena *arena, int thread,
+    const real *packed,
+    real *y,  # OUT (batch.n, height, width, channels)
 ) noexcept nogil:
     """The output of every sample, chunk by chunk, as one thread of a team."""
     cdef Py_ssize_t first
     fc_join(&arena.team)
     first = fc_take(&arena.team) * plan.chunk
     while first < batch.n:
-        predict_chunk(plan, batch, first, min(plan.chunk, batch.n - first), &arena.work[thread], packed,
+        predict_chunk(plan, batch, first, min(plan.chunk, batch.n - first), &arena.work[thread], mode, packed,
                       probabilities, y)
         first = fc_take(&arena.team) * plan.chunk
 
 
 cdef void predict_all(
     const Plan *plan, const Batch *batch, const real *parameters, bint probabilities, Arena *arena, int threads,
-    real *y,  # OUT (batch.n, length, channels)
+    real *y,  # OUT (batch.n, height, width, channels)
 ) noexcept nogil:
     """The output of every sample."""
+    cdef Mode mode
+    cdef Py_ssize_t s, c
+    cdef const Op *norm
+    cdef const real *variance = <const real *> batch.state + plan.statistics
+    memset(&mode, 0, sizeof(Mode))
+    mode.mean, mode.inverse = batch.state, arena.statistics.inverse
+    for s in range(1, plan.n_stages):
+        norm = &plan.ops[plan.stages[s]]
+        for c in range(norm.statistics, norm.statistics + plan.tensors[plan.stages[s]].g.channels):
+            arena.statistics.variance[c] = variance[c]
+        batch_norm_scale(plan.tensors[plan.stages[s]].g.channels, norm.eps, arena.statistics.variance + norm.statistics,
+                         <real *> arena.statistics.inverse + norm.statistics)
     pack_all(plan, parameters, <real *> arena.packed)
     with parallel(num_threads=threads, use_threads_if=threads > 1):
-        predict_thread(plan, batch, probabilities, arena, threadid(), <const real *> arena.packed, y)
+        predict_thread(plan, batch, probabilities, &mode, arena, threadid(), <const real *> arena.packed, y)
 
 
 cdef void train_thread(
@@ -298,6 +460,7 @@ cdef void train_thread(
             losses[u], correct[u], made[0] = loss, hits, u + isfinite(loss)
         if not isfinite(loss):
             break
+        batch.update += 1
 
 
 cdef Py_ssize_t train_all(

@@ -2,20 +2,23 @@
 
 from libc.string cimport memset
 
-from fastconv.kernels.real cimport padded, real
+from fastconv.kernels.grid cimport Grid
+from fastconv.kernels.real cimport real
 
 
 cdef inline void bias_backward(
-    Py_ssize_t n, Py_ssize_t positions, Py_ssize_t filters, Py_ssize_t y_sample,
-    const real *dy,  # (n, positions, padded filters)
+    Py_ssize_t n, const Grid *g, const real *dy,
     bint add,
-    real *db,        # OUT (padded filters,), IN too if add
+    real *db,  # OUT (padded channels,), IN too if add
 ) noexcept nogil:
-    """db[f] = sum_{i, p} dy[i, p, f], added to db if add."""
-    cdef Py_ssize_t i, p, f, row = padded(filters, sizeof(real))
+    """db[f] = the sum of dy[i, p, q, f] over all pixels, added to db if add."""
+    cdef Py_ssize_t i, h, q, f
+    cdef const real *at
     if not add:
-        memset(db, 0, row * sizeof(real))
+        memset(db, 0, g.row * sizeof(real))
     for i in range(n):
-        for p in range(positions):
-            for f in range(row):
-                db[f] += dy[i * y_sample + p * row + f]
+        for h in range(g.height):
+            at = dy + i * g.sample + h * g.line
+            for q in range(g.width):
+                for f in range(g.row):
+                    db[f] += at[q * g.row + f]

@@ -27,7 +27,8 @@ cdef inline void conv1d_forward(
     cdef const real *none = NULL
     cdef fc_product p
     cdef fc_window s
-    p.rows, p.cols, p.segments, p.depth, p.depths, p.reach = n, filters, width, channels, NULL, reach
+    p.lines, p.rows, p.cols, p.outer = 1, n, filters, 1
+    p.segments, p.depth, p.depths, p.reach = width, channels, NULL, reach
     p.a_row, p.a_segment, p.a_step = x_sample, x_row, 1
     p.b_segment, p.b_row, p.c_row, p.add, p.relu = channels * y_row, y_row, y_sample, 0, relu
     s.taps, s.samples, s.channels, s.cols, s.positions, s.outputs = width, n, channels, filters, active_x, active
@@ -65,7 +66,7 @@ cdef inline void conv1d_backward_x(
     cdef const real *none = NULL
     cdef fc_product p
     cdef fc_window s
-    p.rows, p.cols, p.depth, p.depths, p.reach = n, channels, filters, NULL, NULL
+    p.lines, p.rows, p.cols, p.outer, p.depth, p.depths, p.reach = 1, n, channels, 1, filters, NULL, NULL
     p.a_row, p.a_segment, p.a_step = y_sample, -y_row, 1
     p.b_segment, p.b_row, p.c_row, p.add, p.relu = filters * x_row, x_row, x_sample, 0, 0
     s.taps, s.samples, s.channels, s.cols, s.positions, s.outputs = width, n, filters, channels, active, active
@@ -99,7 +100,7 @@ cdef inline void conv1d_backward_w(
     cdef Py_ssize_t i, k
     cdef Py_ssize_t x_row = padded(channels, sizeof(real)), y_row = padded(filters, sizeof(real))
     cdef fc_product p
-    p.rows, p.cols, p.depth, p.depths, p.reach = channels, filters, 0, depths, NULL
+    p.lines, p.rows, p.cols, p.outer, p.depth, p.depths, p.reach = 1, channels, filters, 1, 0, depths, NULL
     p.a_row, p.a_segment, p.a_step = 1, x_row, x_sample
     p.b_segment, p.b_row, p.c_row, p.add, p.relu = y_row, y_sample, y_row, add, 0
     for k in range(width):

@@ -1,73 +1,80 @@
-# The dense layer on a flattened (length, channels) sample; the padded rows are flattened by stepping over the padding.
+# The dense layer on a flattened (height, width, channels) sample; it steps over what lies between its pixels.
 
 from libc.string cimport memset
 
+from fastconv.kernels.grid cimport Grid
 from fastconv.kernels.real cimport padded, real
 from fastconv.kernels.tile cimport fc_product, multiply
 
 
 cdef inline void dense_forward(
-    Py_ssize_t n, Py_ssize_t channels, Py_ssize_t units,
-    const Py_ssize_t *active,  # (n,) positions of x that can differ from zero, descending
-    Py_ssize_t x_sample,
-    const real *x,             # (n, length, padded channels)
-    const real *w,             # (length, channels, padded units)
+    Py_ssize_t n, const Grid *gx, Py_ssize_t units,
+    const Py_ssize_t *active,  # (n,) positions of a line of x that can differ from zero, descending
+    const real *x,
+    const real *w,             # (height, width, channels, padded units)
     const real *b,             # (padded units,) or NULL
     int relu, Py_ssize_t y_sample,
     real *y,                   # OUT (n, padded units)
 ) noexcept nogil:
-    """y[i, u] = b[u] + sum_{p, c} x[i, p, c] w[p, c, u]; then max(0, y) if relu."""
-    cdef Py_ssize_t x_row = padded(channels, sizeof(real)), w_row = padded(units, sizeof(real))
+    """y[i, u] = b[u] + sum_{h, p, c} x[i, h, p, c] w[h, p, c, u]; then max(0, y) if relu."""
+    cdef Py_ssize_t w_row = padded(units, sizeof(real))
     cdef fc_product p
-    p.rows, p.cols, p.segments, p.depth, p.depths, p.reach = n, units, 0, channels, NULL, active
-    p.a_row, p.a_segment, p.a_step = x_sample, x_row, 1
-    p.b_segment, p.b_row, p.c_row, p.add, p.relu = channels * w_row, w_row, y_sample, 0, relu
+    p.lines, p.rows, p.cols = 1, n, units
+    p.outer, p.segments, p.depth, p.depths = gx.height, gx.width, gx.channels, NULL
+    p.reach = active if gx.height == 1 else NULL
+    p.a_row, p.a_outer, p.a_segment, p.a_step = gx.sample, gx.line, gx.row, 1
+    p.b_outer, p.b_segment, p.b_row = gx.width * gx.channels * w_row, gx.channels * w_row, w_row
+    p.c_row, p.add, p.relu = y_sample, 0, relu
     multiply(&p, x, w, b, <const real *> NULL, y)
 
 
 cdef inline void dense_backward_x(
-    Py_ssize_t n, Py_ssize_t channels, Py_ssize_t units,
-    const Py_ssize_t *active,  # (n,) positions of x that can differ from zero, descending
+    Py_ssize_t n, const Grid *gx, Py_ssize_t units,
+    const Py_ssize_t *active,  # (n,) positions of a line of x that can differ from zero, descending
     Py_ssize_t y_sample,
     const real *dy,            # (n, padded units)
-    const real *wt,            # (length, units, padded channels): w, each w[p] transposed
+    const real *wt,            # (height, width, units, padded channels): w, each w[h, p] transposed
     const real *mask,          # laid out as dx, or NULL: dx = 0 where mask <= 0
-    Py_ssize_t x_sample,
-    real *dx,                  # OUT (n, length, padded channels), the active positions of it
+    real *dx,                  # OUT, the active positions of it
 ) noexcept nogil:
-    """dx[i, p, c] = sum_u dy[i, u] w[p, c, u]."""
-    cdef Py_ssize_t at, x_row = padded(channels, sizeof(real))
+    """dx[i, h, p, c] = sum_u dy[i, u] w[h, p, c, u]."""
+    cdef Py_ssize_t h, at, position
     cdef fc_product p
-    p.rows, p.cols, p.segments, p.depth, p.depths, p.reach = n, channels, 1, units, NULL, NULL
-    p.a_row, p.a_segment, p.a_step = y_sample, 0, 1
-    p.b_segment, p.b_row, p.c_row, p.add, p.relu = 0, x_row, x_sample, 0, 0
-    for at in range(active[0]):
-        while active[p.rows - 1] <= at:
-            p.rows -= 1
-        multiply(&p, dy, wt + at * units * x_row, <const real *> NULL,
-                 mask + at * x_row if mask != NULL else mask, dx + at * x_row)
+    p.lines, p.cols, p.outer, p.segments, p.depth, p.depths, p.reach = 1, gx.channels, 1, 1, units, NULL, NULL
+    p.a_row, p.a_outer, p.a_segment, p.a_step = y_sample, 0, 0, 1
+    p.b_outer, p.b_segment, p.b_row, p.c_row, p.add, p.relu = 0, 0, gx.row, gx.sample, 0, 0
+    for h in range(gx.height):
+        p.rows = n
+        for at in range(active[0]):
+            while active[p.rows - 1] <= at:
+                p.rows -= 1
+            position = h * gx.line + at * gx.row
+            multiply(&p, dy, wt + (h * gx.width + at) * units * gx.row, <const real *> NULL,
+                     mask + position if mask != NULL else mask, dx + position)
 
 
 cdef inline void dense_backward_w(
-    Py_ssize_t n, Py_ssize_t length, Py_ssize_t channels, Py_ssize_t units,
-    const Py_ssize_t *active,  # (n,) positions of x that can differ from zero, descending
-    Py_ssize_t x_sample,
-    const real *x,             # (n, length, padded channels)
+    Py_ssize_t n, const Grid *gx, Py_ssize_t units,
+    const Py_ssize_t *active,  # (n,) positions of a line of x that can differ from zero, descending
+    const real *x,
     Py_ssize_t y_sample,
     const real *dy,            # (n, padded units)
     bint add,
-    real *dw,                  # OUT (length, channels, padded units), IN too if add
+    real *dw,                  # OUT (height, width, channels, padded units), IN too if add
 ) noexcept nogil:
-    """dw[p, c, u] = sum_i x[i, p, c] dy[i, u], added to dw if add."""
-    cdef Py_ssize_t at
-    cdef Py_ssize_t x_row = padded(channels, sizeof(real)), w_row = padded(units, sizeof(real))
+    """dw[h, p, c, u] = sum_i x[i, h, p, c] dy[i, u], added to dw if add."""
+    cdef Py_ssize_t h, at, size = gx.channels * padded(units, sizeof(real))
     cdef fc_product p
-    p.rows, p.cols, p.segments, p.depth, p.depths, p.reach = channels, units, 1, n, NULL, NULL
-    p.a_row, p.a_segment, p.a_step = 1, 0, x_sample
-    p.b_segment, p.b_row, p.c_row, p.add, p.relu = 0, y_sample, w_row, add, 0
-    for at in range(active[0]):
-        while active[p.depth - 1] <= at:
-            p.depth -= 1
-        multiply(&p, x + at * x_row, dy, <const real *> NULL, <const real *> NULL, dw + at * channels * w_row)
-    if not add:
-        memset(dw + active[0] * channels * w_row, 0, (length - active[0]) * channels * w_row * sizeof(real))
+    p.lines, p.rows, p.cols, p.outer, p.segments, p.depths, p.reach = 1, gx.channels, units, 1, 1, NULL, NULL
+    p.a_row, p.a_outer, p.a_segment, p.a_step = 1, 0, 0, gx.sample
+    p.b_outer, p.b_segment, p.b_row = 0, 0, y_sample
+    p.c_row, p.add, p.relu = padded(units, sizeof(real)), add, 0
+    for h in range(gx.height):
+        p.depth = n
+        for at in range(active[0]):
+            while active[p.depth - 1] <= at:
+                p.depth -= 1
+            multiply(&p, x + h * gx.line + at * gx.row, dy, <const real *> NULL, <const real *> NULL,
+                     dw + (h * gx.width + at) * size)
+        if not add:
+            memset(dw + (h * gx.width + active[0]) * size, 0, (gx.width - active[0]) * size * sizeof(real))

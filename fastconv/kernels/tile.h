@@ -2,12 +2,13 @@
  *
  * fc_multiply: every dense kernel of fastconv is the matrix product
  *
- *     C[i, j] = bias[j] + sum over s, k of  A[i*a_row + s*a_segment + k*a_step] * B[s*b_segment + k*b_row + j]
+ *     C[h, i, j] = bias[j] + sum over o, s, k of
+ *         A[h*a_line + i*a_row + o*a_outer + s*a_segment + k*a_step] * B[o*b_outer + s*b_segment + k*b_row + j]
  *
- * with i < rows, j < cols, s < segments, k < depth.  The strides of A say which product it is: the overlapping
- * windows of a convolution, its gradients, or a plain matrix.  A tile of rows x vectors of C stays in registers
- * over the whole sum, and every element of C is one chain of multiply-adds in the order of (s, k): its bits
- * depend on neither the tile's shape nor the vector's length.
+ * with h < lines, i < rows, j < cols, o < outer, s < segments, k < depth.  The strides of A say which product it is:
+ * the overlapping windows of a convolution, its gradients, or a plain matrix.  A tile of rows x vectors of C stays in
+ * registers over the whole sum, and every element of C is one chain of multiply-adds in the order of (o, s, k): its
+ * bits depend on neither the tile's shape nor the vector's length.
  *
  * fc_slide: a convolution whose weights fit in the first-level cache, for inputs with many zeros, as behind a ReLU.
  * A window of `taps` output positions stays in registers and slides over the input, one sample after the other; each
@@ -32,7 +33,8 @@
 #include <immintrin.h>
 #define FC_LEVEL "avx512"
 #define FC_VECTOR_BYTES 64
-#define FC_TILE_ROWS 12 /* x 2 vectors: 24 of 32 registers */
+#define FC_TILE_ROWS 12 /* x 2 vectors, or half as many x 4: 24 of 32 registers */
+#define FC_TILE_WIDE 4  /* vectors at most */
 #define FC_SLIDE_WIDE 8 /* taps x 2 vectors at most */
 #define FC_FMA_float(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define FC_FMA_double(a, b, c) _mm512_fmadd_pd(a, b, c)
@@ -43,6 +45,7 @@
 #define FC_LEVEL "avx2"
 #define FC_VECTOR_BYTES 32
 #define FC_TILE_ROWS 6 /* x 2 vectors: 12 of 16 registers */
+#define FC_TILE_WIDE 2
 #define FC_SLIDE_WIDE 6
 #define FC_FMA_float(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define FC_FMA_double(a, b, c) _mm256_fmadd_pd(a, b, c)
@@ -52,6 +55,7 @@
 #define FC_LEVEL "base"
 #define FC_VECTOR_BYTES 16
 #define FC_TILE_ROWS 6
+#define FC_TILE_WIDE 2
 #define FC_SLIDE_WIDE 6
 #define FC_FMA_float(a, b, c) ((a) * (b) + (c))
 #define FC_FMA_double(a, b, c) ((a) * (b) + (c))
@@ -80,15 +84,15 @@
     } while (0)
 
 typedef struct {
-    ptrdiff_t rows, cols;      /* of C */
-    ptrdiff_t segments, depth; /* the sum: segments x depth terms */
-    const ptrdiff_t *depths;   /* or NULL: the depth of each segment, where they differ */
-    const ptrdiff_t *reach;    /* or NULL: the segments that count for each row, descending */
-    ptrdiff_t a_row, a_segment, a_step;
-    ptrdiff_t b_segment, b_row;
-    ptrdiff_t c_row; /* also the mask's row */
-    int add;         /* to what C holds; there is no bias then */
-    int relu;        /* C = max(0, C) */
+    ptrdiff_t lines, rows, cols;      /* of C */
+    ptrdiff_t outer, segments, depth; /* the sum: outer x segments x depth terms */
+    const ptrdiff_t *depths;          /* or NULL: the depth of each segment, where they differ */
+    const ptrdiff_t *reach;           /* or NULL: the segments that count for each row, descending */
+    ptrdiff_t a_line, a_row, a_outer, a_segment, a_step;
+    ptrdiff_t b_outer, b_segment, b_row;
+    ptrdiff_t c_line, c_row; /* also the mask's */
+    int add;                 /* to what C holds; there is no bias then */
+    int relu;                /* C = max(0, C) */
 } fc_product;
 
 typedef struct {
@@ -102,7 +106,7 @@ typedef struct {
 } fc_window;
 
 typedef struct {
-    ptrdiff_t width, cols;
+    ptrdiff_t width, stride, before, dilation, cols;
     ptrdiff_t w_tap, w_row, y_row;
     int relu;
 } fc_table;

@@ -6,13 +6,13 @@ from fastconv.kernels.real cimport real
 
 cdef extern from "tile.h" nogil:
     ctypedef struct fc_product:
-        Py_ssize_t rows, cols
-        Py_ssize_t segments, depth
+        Py_ssize_t lines, rows, cols
+        Py_ssize_t outer, segments, depth
         const Py_ssize_t *depths
         const Py_ssize_t *reach
-        Py_ssize_t a_row, a_segment, a_step
-        Py_ssize_t b_segment, b_row
-        Py_ssize_t c_row
+        Py_ssize_t a_line, a_row, a_outer, a_segment, a_step
+        Py_ssize_t b_outer, b_segment, b_row
+        Py_ssize_t c_line, c_row
         int add
         int relu
 
@@ -27,7 +27,7 @@ cdef extern from "tile.h" nogil:
         int relu
 
     ctypedef struct fc_table:
-        Py_ssize_t width, cols
+        Py_ssize_t width, stride, before, dilation, cols
         Py_ssize_t w_tap, w_row, y_row
         int relu
 
@@ -36,7 +36,8 @@ cdef extern from "tile.h" nogil:
     void fc_slide_float(const fc_window *, const float *, const float *, const float *, const float *, float *)
     void fc_slide_double(const fc_window *, const double *, const double *, const double *, const double *, double *)
     void fc_multiply_float(const fc_product *, const float *, const float *, const float *, const float *, float *)
-    void fc_multiply_double(const fc_product *, const double *, const double *, const double *, const double *, double *)
+    void fc_multiply_double(
+        const fc_product *, const double *, const double *, const double *, const double *, double *)
 
     void fc_lookup_float(
         const fc_table *, Py_ssize_t, Py_ssize_t, const int16_t *, const float *, const float *, float *)
@@ -57,9 +58,10 @@ cdef inline void multiply(
     const fc_product *p, const real *a, const real *b, const real *bias, const real *mask,
     real *c,  # OUT
 ) noexcept nogil:
-    """c[i, j] = bias[j] + sum_{s, k} a[i*a_row + s*a_segment + k*a_step] b[s*b_segment + k*b_row + j]
+    """c[h, i, j] = bias[j] + sum_{o, s, k} a[h*a_line + i*a_row + o*a_outer + s*a_segment + k*a_step]
+    b[o*b_outer + s*b_segment + k*b_row + j]
 
-    (c[i, j] in place of bias[j] where p.add is set), then max(0, c) where p.relu is set, then 0 where mask (laid out
+    (c[h, i, j] in place of bias[j] where p.add is set), then max(0, c) where p.relu is set, then 0 where mask (laid out
     as c) is not positive.
     """
     if real is float:
@@ -87,8 +89,9 @@ cdef inline void lookup(
     const fc_table *t, Py_ssize_t positions, Py_ssize_t length, const int16_t *codes, const real *w, const real *bias,
     real *y,  # OUT
 ) noexcept nogil:
-    """y[p*y_row + f] = bias[f] + sum over k < width with p + k < length and codes[p + k] >= 0 of
-    w[k*w_tap + codes[p + k]*w_row + f], for p < positions; then max(0, y) where t.relu is set.
+    """y[p*y_row + f] = bias[f] + sum over k < width of w[k*w_tap + codes[q]*w_row + f], with
+    q = p*stride + k*dilation - before, where 0 <= q < length and codes[q] >= 0, for p < positions; then max(0, y)
+    where t.relu is set.
     """
     if real is float:
         fc_lookup_float(t, positions, length, codes, w, bias, y)
@@ -100,7 +103,7 @@ cdef inline void scatter(
     const fc_table *t, Py_ssize_t positions, Py_ssize_t length, const int16_t *codes, const real *y,
     real *w,  # IN and OUT
 ) noexcept nogil:
-    """w[k*w_tap + codes[p + k]*w_row + f] += y[p*y_row + f], for the p and k of lookup."""
+    """w[k*w_tap + codes[q]*w_row + f] += y[p*y_row + f], for the p, k and q of lookup."""
     if real is float:
         fc_scatter_float(t, positions, length, codes, y, w)
     else:

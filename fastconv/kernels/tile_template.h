@@ -12,7 +12,7 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_finish)(
     typedef FC_NAME(fc_vec) vec;
     typedef FC_NAME(fc_bits) bits;
     const vec zero = {0};
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int v = 0; v < vecs; v++) {
         vec y = acc[v];
         if (relu)
@@ -30,12 +30,12 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_tile)(
 {
     typedef FC_NAME(fc_vec) vec;
     const vec zero = {0};
-    vec acc[FC_TILE_ROWS][2];
+    vec acc[FC_TILE_ROWS][FC_TILE_WIDE];
     const ptrdiff_t a_row = p->a_row, a_step = p->a_step, b_row = p->b_row;
 
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (int v = 0; v < vecs; v++)
             acc[r][v] = (p->add ? *(const vec *)(c + r * p->c_row + v * FC_LANES)
                          : bias ? *(const vec *)(bias + v * FC_LANES)
@@ -43,56 +43,77 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_tile)(
                         zero; /* so that it is not -0 */
 
     const ptrdiff_t segments = p->reach ? *reach : p->segments;
-    for (ptrdiff_t s = 0; s < segments; s++) {
-        const FC_REAL *a0 = a + s * p->a_segment, *b0 = b + s * p->b_segment;
-        const FC_REAL *a3 = a0 + 3 * a_row, *a6 = a3 + 3 * a_row, *a9 = a6 + 3 * a_row;
-        const ptrdiff_t depth = p->depths ? p->depths[s] : p->depth;
-        for (ptrdiff_t k = 0; k < depth; k++) {
-            const vec b_0 = *(const vec *)b0, b_1 = vecs > 1 ? *(const vec *)(b0 + FC_LANES) : zero;
+    for (ptrdiff_t o = 0; o < p->outer; o++, a += p->a_outer, b += p->b_outer)
+        for (ptrdiff_t s = 0; s < segments; s++) {
+            const FC_REAL *a0 = a + s * p->a_segment, *bs = b + s * p->b_segment;
+            const FC_REAL *a3 = a0 + 3 * a_row, *a6 = a3 + 3 * a_row, *a9 = a6 + 3 * a_row;
+            const ptrdiff_t depth = p->depths ? p->depths[s] : p->depth;
+            for (ptrdiff_t k = 0; k < depth; k++) {
+                vec row[FC_TILE_WIDE];
+#pragma GCC unroll 4
+                for (int v = 0; v < vecs; v++)
+                    row[v] = *(const vec *)(bs + v * FC_LANES);
 #pragma GCC unroll 16
-            for (int r = 0; r < rows; r++) {
-                const FC_REAL *ar = r < 3 ? a0 : r < 6 ? a3 : r < 9 ? a6 : a9;
-                const vec x = ar[(r % 3) * a_row] - zero;
-                acc[r][0] = FC_FMA(x, b_0, acc[r][0]);
-                if (vecs > 1)
-                    acc[r][1] = FC_FMA(x, b_1, acc[r][1]);
+                for (int r = 0; r < rows; r++) {
+                    const FC_REAL *ar = r < 3 ? a0 : r < 6 ? a3 : r < 9 ? a6 : a9;
+                    const vec x = ar[(r % 3) * a_row] - zero;
+#pragma GCC unroll 4
+                    for (int v = 0; v < vecs; v++)
+                        acc[r][v] = FC_FMA(x, row[v], acc[r][v]);
+                }
+                a0 += a_step, a3 += a_step, a6 += a_step, a9 += a_step, bs += b_row;
             }
-            a0 += a_step, a3 += a_step, a6 += a_step, a9 += a_step, b0 += b_row;
         }
-    }
 
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
         FC_NAME(fc_finish)(vecs, acc[r], p->relu, mask ? mask + r * p->c_row : NULL, c + r * p->c_row);
 }
 
+/* One line of C, `vecs` vectors of it. */
+static inline __attribute__((always_inline)) void FC_NAME(fc_line)(
+    const int vecs, const fc_product *p, const FC_REAL *a, const FC_REAL *b, const FC_REAL *bias, const FC_REAL *mask,
+    FC_REAL *c /* OUT, with p->add IN too */)
+{
+    const int most = vecs > 2 ? FC_TILE_ROWS * 2 / vecs : FC_TILE_ROWS;
+    const ptrdiff_t blocks = (p->rows + most - 1) / most;
+    for (ptrdiff_t block = 0; block < blocks; block++) {
+        const ptrdiff_t i = block * p->rows / blocks; /* blocks of nearly equal height */
+        const FC_REAL *at = a + i * p->a_row;
+        const ptrdiff_t *reach = p->reach ? p->reach + i : NULL; /* the block's first row reaches furthest */
+        const FC_REAL *maskt = mask ? mask + i * p->c_row : NULL;
+        FC_REAL *ct = c + i * p->c_row;
+#define FC_CASE(R)                                                       \
+    case R:                                                              \
+        if (R <= most)                                                   \
+            FC_NAME(fc_tile)(R, vecs, p, reach, at, b, bias, maskt, ct); \
+        break;
+        switch ((block + 1) * p->rows / blocks - i) {
+            FC_CASE(1) FC_CASE(2) FC_CASE(3) FC_CASE(4) FC_CASE(5) FC_CASE(6)
+#if FC_TILE_ROWS > 6
+            FC_CASE(7) FC_CASE(8) FC_CASE(9) FC_CASE(10) FC_CASE(11) FC_CASE(12)
+#endif
+        }
+#undef FC_CASE
+    }
+}
+
 static void FC_NAME(fc_multiply)(const fc_product *p, const FC_REAL *a, const FC_REAL *b, const FC_REAL *bias,
                                  const FC_REAL *mask, FC_REAL *c /* OUT */)
 {
-    const ptrdiff_t blocks = (p->rows + FC_TILE_ROWS - 1) / FC_TILE_ROWS;
-    for (ptrdiff_t j = 0; j < p->cols; j += 2 * FC_LANES) {
-        const int vecs = p->cols - j > FC_LANES ? 2 : 1;
-        for (ptrdiff_t block = 0; block < blocks; block++) {
-            const ptrdiff_t i = block * p->rows / blocks; /* blocks of nearly equal height */
-            const int rows = (int)((block + 1) * p->rows / blocks - i);
-            const FC_REAL *at = a + i * p->a_row, *bt = b + j, *biast = bias ? bias + j : NULL;
-            const ptrdiff_t *reach = p->reach ? p->reach + i : NULL; /* the block's first row reaches furthest */
-            const FC_REAL *maskt = mask ? mask + i * p->c_row + j : NULL;
-            FC_REAL *ct = c + i * p->c_row + j;
-#define FC_CASE(R)                                                      \
-    case R:                                                             \
-        if (vecs == 2)                                                  \
-            FC_NAME(fc_tile)(R, 2, p, reach, at, bt, biast, maskt, ct); \
-        else                                                            \
-            FC_NAME(fc_tile)(R, 1, p, reach, at, bt, biast, maskt, ct); \
-        break;
-            switch (rows) {
-                FC_CASE(1) FC_CASE(2) FC_CASE(3) FC_CASE(4) FC_CASE(5) FC_CASE(6)
-#if FC_TILE_ROWS > 6
-                FC_CASE(7) FC_CASE(8) FC_CASE(9) FC_CASE(10) FC_CASE(11) FC_CASE(12)
-#endif
-            }
-#undef FC_CASE
+    for (ptrdiff_t j = 0, vecs; j < p->cols; j += vecs * FC_LANES) {
+        vecs = (p->cols - j + FC_LANES - 1) / FC_LANES;
+        vecs = vecs >= FC_TILE_WIDE ? FC_TILE_WIDE : vecs >= 2 ? 2 : 1;
+        const FC_REAL *bj = bias ? bias + j : NULL;
+        for (ptrdiff_t h = 0; h < p->lines; h++) {
+            const FC_REAL *ah = a + h * p->a_line, *mh = mask ? mask + h * p->c_line + j : NULL;
+            FC_REAL *ch = c + h * p->c_line + j;
+            if (vecs == 1)
+                FC_NAME(fc_line)(1, p, ah, b + j, bj, mh, ch);
+            else if (vecs == 2)
+                FC_NAME(fc_line)(2, p, ah, b + j, bj, mh, ch);
+            else
+                FC_NAME(fc_line)(FC_TILE_WIDE, p, ah, b + j, bj, mh, ch);
         }
     }
 }
@@ -206,8 +227,18 @@ static void FC_NAME(fc_slide)(const fc_window *p, const FC_REAL *x, const FC_REA
     }
 }
 
-/* The one-hot form of codes, convolved: y[p, :] = bias + the sum of W[k*w_tap + codes[p + k]*w_row + :] over the k
- * below width with codes[p + k] >= 0, for p < positions, where codes has `length` elements that count. */
+/* The taps of position p that fall on one of `length` codes: from *first up to what is returned. */
+static inline ptrdiff_t FC_NAME(fc_taps)(const fc_table *t, ptrdiff_t at, ptrdiff_t length, ptrdiff_t *first /* OUT */)
+{
+    const ptrdiff_t d = t->dilation;
+    const ptrdiff_t last = d == 1 ? length - at : (length - at + d - 1) / d;
+    *first = at >= 0 ? 0 : d == 1 ? -at : (d - 1 - at) / d;
+    return last < t->width ? last : t->width;
+}
+
+/* The one-hot form of codes, convolved: y[p, :] = bias + the sum of W[k*w_tap + codes[q]*w_row + :] over the k below
+ * width with codes[q] >= 0 at q = p*stride + k*dilation - before, for p < positions, where codes has `length` elements
+ * that count. */
 static void FC_NAME(fc_lookup)(const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
                                const FC_REAL *w, const FC_REAL *bias, FC_REAL *y /* OUT */)
 {
@@ -216,16 +247,19 @@ static void FC_NAME(fc_lookup)(const fc_table *t, ptrdiff_t positions, ptrdiff_t
     for (ptrdiff_t j = 0; j < t->cols; j += 2 * FC_LANES) {
         const int two = t->cols - j > FC_LANES;
         for (ptrdiff_t p = 0; p < positions; p++) {
-            const ptrdiff_t width = length - p < t->width ? length - p : t->width;
+            const ptrdiff_t at = p * t->stride - t->before;
+            ptrdiff_t k, last = FC_NAME(fc_taps)(t, at, length, &k);
             vec acc[2] = {zero, zero};
             if (bias)
                 acc[0] += *(const vec *)(bias + j), acc[1] += *(const vec *)(bias + j + two * FC_LANES);
-            for (ptrdiff_t k = 0; k < width; k++)
-                if (codes[p + k] >= 0) {
-                    const FC_REAL *row = w + k * t->w_tap + codes[p + k] * t->w_row + j;
+            for (; k < last; k++) {
+                const ptrdiff_t code = codes[at + k * t->dilation];
+                if (code >= 0) {
+                    const FC_REAL *row = w + k * t->w_tap + code * t->w_row + j;
                     acc[0] += *(const vec *)row;
                     acc[1] += *(const vec *)(row + two * FC_LANES);
                 }
+            }
             FC_NAME(fc_finish)(1, acc, t->relu, NULL, y + p * t->y_row + j);
             if (two)
                 FC_NAME(fc_finish)(1, acc + 1, t->relu, NULL, y + p * t->y_row + j + FC_LANES);
@@ -233,7 +267,7 @@ static void FC_NAME(fc_lookup)(const fc_table *t, ptrdiff_t positions, ptrdiff_t
     }
 }
 
-/* The adjoint of fc_lookup: W[k*w_tap + codes[p + k]*w_row + :] += y[p, :]. */
+/* The adjoint of fc_lookup: W[k*w_tap + codes[q]*w_row + :] += y[p, :]. */
 static void FC_NAME(fc_scatter)(const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
                                 const FC_REAL *y, FC_REAL *w /* IN and OUT */)
 {
@@ -241,16 +275,19 @@ static void FC_NAME(fc_scatter)(const fc_table *t, ptrdiff_t positions, ptrdiff_
     for (ptrdiff_t j = 0; j < t->cols; j += 2 * FC_LANES) {
         const int two = t->cols - j > FC_LANES;
         for (ptrdiff_t p = 0; p < positions; p++) {
-            const ptrdiff_t width = length - p < t->width ? length - p : t->width;
+            const ptrdiff_t at = p * t->stride - t->before;
+            ptrdiff_t k, last = FC_NAME(fc_taps)(t, at, length, &k);
             const FC_REAL *yp = y + p * t->y_row + j;
             const vec y_0 = *(const vec *)yp, y_1 = *(const vec *)(yp + two * FC_LANES);
-            for (ptrdiff_t k = 0; k < width; k++)
-                if (codes[p + k] >= 0) {
-                    FC_REAL *row = w + k * t->w_tap + codes[p + k] * t->w_row + j;
+            for (; k < last; k++) {
+                const ptrdiff_t code = codes[at + k * t->dilation];
+                if (code >= 0) {
+                    FC_REAL *row = w + k * t->w_tap + code * t->w_row + j;
                     *(vec *)row += y_0;
                     if (two)
                         *(vec *)(row + FC_LANES) += y_1;
                 }
+            }
         }
     }
 }

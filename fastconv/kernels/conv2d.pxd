@@ -1,0 +1,132 @@
+# 2-D convolution of channels-last images, direct: the pixels under a row of a filter lie side by side, so that a row of
+# outputs is a sum of matrix products with overlapping rows, and nothing is copied. A sequence is an image of one line.
+
+from libc.string cimport memset
+
+from fastconv.kernels.grid cimport Grid, Window
+from fastconv.kernels.real cimport padded, real
+from fastconv.kernels.relu cimport relu_backward
+from fastconv.kernels.tile cimport fc_product, multiply
+
+
+cdef inline void correlate(
+    Py_ssize_t n, const Grid *gx, const Grid *gy, const Window *k,
+    const real *x,     # pixel (0, 0) of the first sample; zeros around each sample as far as the windows reach
+    const real *w,     # (kh, kw, channels, padded filters)
+    const real *b,     # (padded filters,) or NULL
+    int relu,
+    const real *mask,  # laid out as y, or NULL: y = 0 where mask <= 0
+    real *y,           # OUT
+) noexcept nogil:
+    """y[i, p, q, f] = b[f] + sum_{u, v, c} x[i, p*sh + u*dh - top, q*sw + v*dw - left, c] w[u, v, c, f]"""
+    cdef Py_ssize_t i
+    cdef fc_product p
+    p.lines, p.rows, p.cols = gy.height, gy.width, gy.channels
+    p.outer, p.segments, p.depth, p.depths, p.reach = k.kh, k.kw, gx.channels, NULL, NULL
+    if gx.row == gx.channels and k.dw == 1:  # a row of the filter is one segment
+        p.segments, p.depth = 1, k.kw * gx.channels
+    p.a_line, p.a_row = k.sh * gx.line, k.sw * gx.row
+    p.a_outer, p.a_segment, p.a_step = k.dh * gx.line, k.dw * gx.row, 1
+    p.b_outer, p.b_segment, p.b_row = k.kw * gx.channels * gy.row, gx.channels * gy.row, gy.row
+    p.c_line, p.c_row, p.add, p.relu = gy.line, gy.row, 0, relu
+    for i in range(n):
+        multiply(&p, x + i * gx.sample - k.top * gx.line - k.left * gx.row, w, b,
+                 mask + i * gy.sample if mask != NULL else mask, y + i * gy.sample)
+
+
+cdef inline void conv2d_forward(
+    Py_ssize_t n, const Grid *gx, const Grid *gy, const Window *k,
+    const real *x,  # pixel (0, 0) of the first sample; its padding lies around it
+    const real *w,  # (kh, kw, channels, padded filters)
+    const real *b,  # (padded filters,) or NULL
+    int relu,
+    real *y,        # OUT
+) noexcept nogil:
+    """y[i, p, q, f] = b[f] + sum_{u, v, c} x[i, p*sh + u*dh - top, q*sw + v*dw - left, c] w[u, v, c, f];
+    then max(0, y) if relu.
+    """
+    correlate(n, gx, gy, k, x, w, b, relu, <const real *> NULL, y)
+
+
+cdef inline void conv2d_backward_x(
+    Py_ssize_t n, const Grid *gx, const Grid *gy, const Window *k,
+    const real *dy,    # pixel (0, 0) of the first sample; zeros around it
+    const real *wt,    # (kh, kw, filters, padded channels): w with its taps in reverse, each transposed
+    const real *mask,  # laid out as dx, or NULL: dx = 0 where mask <= 0
+    real *dx,          # OUT
+) noexcept nogil:
+    """dx[i, p*sh + u*dh - top, q*sw + v*dw - left, c] = sum_{u, v, f} dy[i, p, q, f] w[u, v, c, f]"""
+    cdef Window full
+    cdef Py_ssize_t i, h
+    if k.sh == 1 and k.sw == 1:
+        full = k[0]
+        full.top, full.left = (k.kh - 1) * k.dh - k.top, (k.kw - 1) * k.dw - k.left
+        correlate(n, gy, gx, &full, dy, wt, <const real *> NULL, 0, mask, dx)
+        return
+    for i in range(n):
+        for h in range(gx.height):
+            memset(dx + i * gx.sample + h * gx.line, 0, gx.width * gx.row * sizeof(real))
+        spread(gx, gy, k, dy + i * gy.sample, wt, dx + i * gx.sample)
+        if mask != NULL:
+            for h in range(gx.height):
+                relu_backward(gx.width * gx.row, mask + i * gx.sample + h * gx.line,
+                              dx + i * gx.sample + h * gx.line, dx + i * gx.sample + h * gx.line)
+
+
+cdef inline void reached(
+    Py_ssize_t size, Py_ssize_t outputs, Py_ssize_t stride, Py_ssize_t offset,
+    Py_ssize_t *first, Py_ssize_t *count,  # OUT
+) noexcept nogil:
+    """The outputs p < outputs with 0 <= p*stride + offset < size: `count` of them from `first` on."""
+    cdef Py_ssize_t start = 0 if offset >= 0 else (stride - 1 - offset) // stride
+    cdef Py_ssize_t stop = 0 if offset >= size else min(outputs, (size - 1 - offset) // stride + 1)
+    first[0], count[0] = start, max(stop - start, <Py_ssize_t> 0)
+
+
+cdef inline void spread(
+    const Grid *gx, const Grid *gy, const Window *k, const real *dy, const real *wt,
+    real *dx,  # IN and OUT
+) noexcept nogil:
+    """dx[p*sh + u*dh - top, q*sw + v*dw - left, c] += dy[p, q, f] w[u, v, c, f], one tap after the other."""
+    cdef Py_ssize_t u, v, line, pixel, at
+    cdef const real *none = NULL
+    cdef fc_product p
+    p.cols, p.outer, p.segments, p.depth, p.depths, p.reach = gx.channels, 1, 1, gy.channels, NULL, NULL
+    p.a_line, p.a_row, p.a_outer, p.a_segment, p.a_step = gy.line, gy.row, 0, 0, 1
+    p.b_outer, p.b_segment, p.b_row = 0, 0, gx.row
+    p.c_line, p.c_row, p.add, p.relu = k.sh * gx.line, k.sw * gx.row, 1, 0
+    for u in range(k.kh):
+        reached(gx.height, gy.height, k.sh, u * k.dh - k.top, &line, &p.lines)
+        for v in range(k.kw):
+            reached(gx.width, gy.width, k.sw, v * k.dw - k.left, &pixel, &p.rows)
+            if p.lines and p.rows:
+                at = (line * k.sh + u * k.dh - k.top) * gx.line + (pixel * k.sw + v * k.dw - k.left) * gx.row
+                multiply(&p, dy + line * gy.line + pixel * gy.row,
+                         wt + ((k.kh - 1 - u) * k.kw + k.kw - 1 - v) * gy.channels * gx.row, none, none, dx + at)
+
+
+cdef inline void conv2d_backward_w(
+    Py_ssize_t n, const Grid *gx, const Grid *gy, const Window *k,
+    const real *x,   # pixel (0, 0) of the first sample; its padding lies around it
+    const real *dy,  # pixel (0, 0) of the first sample
+    bint add,
+    real *dw,        # OUT (kh, kw, channels, padded filters), IN too if add
+) noexcept nogil:
+    """dw[u, v, c, f] = sum_{i, p, q} x[i, p*sh + u*dh - top, q*sw + v*dw - left, c] dy[i, p, q, f],
+    added to dw if add.
+    """
+    cdef Py_ssize_t i, v, products = k.kw, taps = 1
+    cdef const real *none = NULL
+    cdef fc_product p
+    if gx.row == gx.channels and k.dw == 1:  # the weights of a row of the filter are one product
+        products, taps = 1, k.kw
+    p.lines, p.rows, p.cols = k.kh, taps * gx.channels, gy.channels
+    p.outer, p.segments, p.depth, p.depths, p.reach = gy.height, 1, gy.width, NULL, NULL
+    p.a_line, p.a_row, p.a_outer, p.a_segment, p.a_step = k.dh * gx.line, 1, k.sh * gx.line, 0, k.sw * gx.row
+    p.b_outer, p.b_segment, p.b_row = gy.line, 0, gy.row
+    p.c_line, p.c_row, p.relu = k.kw * gx.channels * gy.row, gy.row, 0
+    for i in range(n):
+        p.add = add or i > 0
+        for v in range(products):
+            multiply(&p, x + i * gx.sample - k.top * gx.line + (v * k.dw - k.left) * gx.row, dy + i * gy.sample, none,
+                     none, dw + v * gx.channels * gy.row)

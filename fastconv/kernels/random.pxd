@@ -1,0 +1,6 @@
+# Counter-based random numbers.
+
+from libc.stdint cimport uint32_t
+
+cdef extern from "random.h" nogil:
+    void fc_philox(const uint32_t *counter, const uint32_t *key, uint32_t *out)
