@@ -39,7 +39,7 @@ def _require_operands(function, x_shape, w_shape, letters):
         raise ValueError(f"{function}: x has {x_shape[-1]} channels, w expects {w_shape[-2]}")
 
 
-def _axis(function, n, width, stride, padding, dilation):
+def axis(function, n, width, stride, padding, dilation):
     """Return the zeros before and after an axis, and the padded positions that each tap meets, (width, outputs)."""
     span = (width - 1) * dilation + 1
     before = after = 0 if isinstance(padding, str) else padding
@@ -59,7 +59,7 @@ def _pair(value):
 def _taps(function, shape, kernel, stride, padding, dilation):
     """Return what np.pad takes for images of `shape`, and for each tap the lines and pixels that it meets."""
     sizes = (shape[1:3], kernel, *map(_pair, (stride, padding, dilation)))
-    (vertical, lines), (horizontal, pixels) = (_axis(function, *axis) for axis in zip(*sizes, strict=True))
+    (vertical, lines), (horizontal, pixels) = (axis(function, *size) for size in zip(*sizes, strict=True))
     at = {(u, v): (slice(None), lines[u][:, None], pixels[v]) for u, v in np.ndindex(*kernel)}
     return ((0, 0), vertical, horizontal, (0, 0)), at, (len(lines.T), len(pixels.T))
 
