@@ -117,8 +117,8 @@ def _max_pool1d(layer, index, own, x, passed):
 
 
 def _global_max_pool1d(layer, index, own, x, passed):
-    lengths = passed.lengths
-    counted = slice(None) if lengths is None else np.arange(x.shape[1]) < lengths[:, None]
+    lengths = np.full(len(x), x.shape[1]) if passed.lengths is None else passed.lengths
+    counted = np.arange(x.shape[1]) < lengths[:, None]
     passed.switches.append(np.where(counted[:, :, None], x, -np.inf).argmax(axis=1))
 
     def back(dy):
