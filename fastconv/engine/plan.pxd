@@ -18,11 +18,11 @@ cdef enum Kind:
     FLATTEN                 # pixels side by side in one row; a dense operation does without
 
 ctypedef struct Tensor:
-    # The activations of one layer in a thread's scratch, and their gradients, which lie alike so that masks fit. Around
-    # each sample lies a margin of zeros, as far as the convolution behind it pads, or the way back of the one before
+    # The activations of one layer in a thread's scratch, and their gradients, which lie alike so that masks fit. Each
+    # line lies between margins of zeros, as far as the convolution behind it pads, or the way back of the one before
     # it reaches over the ends.
     Grid g
-    Py_ssize_t top, bottom, left, right  # the margin
+    Py_ssize_t left, right  # the margin
     Py_ssize_t y, dy        # pixel (0, 0) of sample 0
     bint y_whole, dy_whole  # a place for each sample of a chunk, or only for those of a block
 

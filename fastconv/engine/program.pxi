@@ -241,16 +241,14 @@ cdef class Program:
         self._weights(index, [*size[0 if kind == "conv2d" else 1:], op.rows, t[1].g.channels], spec[2])
         self.operations += (<double> t[1].g.height * t[1].g.width * t[1].g.channels * k.kh * k.kw
                             * (1 if lookups else 2 * op.rows))
-        if not lookups:  # zeros around x, as far as windows reach; with stride 1 the way back reads them around dy
-            self._margin(t, k.top, bottom, k.left, right)
-            self.plan.margins = self.plan.margins or max(k.top, bottom, k.left, right) > 0
-            if k.sh == 1 and k.sw == 1 and (self.plan.n_ops or self.plan.input_gradient):
-                self._margin(t + 1, (k.kh - 1) * k.dh - k.top, (k.kh - 1) * k.dh - bottom,
-                             (k.kw - 1) * k.dw - k.left, (k.kw - 1) * k.dw - right)
+        if not lookups:  # zeros left and right of x, as far as windows reach; the way back reads them beside dy
+            self._margin(t, k.left, right)
+            self.plan.margins = self.plan.margins or max(k.left, right) > 0
+            if k.sw == 1 and (self.plan.n_ops or self.plan.input_gradient):
+                self._margin(t + 1, (k.kw - 1) * k.dw - k.left, (k.kw - 1) * k.dw - right)
         return 0
 
-    cdef _margin(self, Tensor *t, Py_ssize_t top, Py_ssize_t bottom, Py_ssize_t left, Py_ssize_t right):
-        t.top, t.bottom = max(t.top, top), max(t.bottom, bottom)
+    cdef _margin(self, Tensor *t, Py_ssize_t left, Py_ssize_t right):
         t.left, t.right = max(t.left, left), max(t.right, right)
 
     cdef int _check(self, const Tensor *t) except -1:
@@ -314,15 +312,15 @@ cdef class Program:
             if o == 0 and plan.n_ops and plan.ops[0].kind == CONV2D and not plan.input_gradient:
                 t.g.row = t.g.channels  # only read
             t.g.line = (t.g.width + t.left + t.right) * t.g.row
-            t.g.sample = padded((t.g.height + t.top + t.bottom) * t.g.line, itemsize)
+            t.g.sample = padded(t.g.height * t.g.line, itemsize)
         self._choose_blocks(itemsize)
         at = 0
         for o in range(plan.n_ops + 1):
             t = &plan.tensors[o]
             self._place(o)
-            t.y = at + t.top * t.g.line + t.left * t.g.row
+            t.y = at + t.left * t.g.row
             at += (plan.chunk if t.y_whole else plan.ops[max(o - 1, <Py_ssize_t> 0)].block) * t.g.sample
-            t.dy = at + t.top * t.g.line + t.left * t.g.row
+            t.dy = at + t.left * t.g.row
             at += (plan.chunk if t.dy_whole else plan.ops[max(o - 1, <Py_ssize_t> 0)].block) * t.g.sample
             if o > 0 and plan.ops[o - 1].kind in (MAX_POOL, GLOBAL_MAX_POOL1D):
                 plan.ops[o - 1].winner = at

@@ -9,6 +9,16 @@ from fastconv.kernels.relu cimport relu_backward
 from fastconv.kernels.tile cimport fc_product, multiply
 
 
+cdef inline void reached(
+    Py_ssize_t size, Py_ssize_t outputs, Py_ssize_t stride, Py_ssize_t offset,
+    Py_ssize_t *first, Py_ssize_t *count,  # OUT
+) noexcept nogil:
+    """The p < outputs with 0 <= p*stride + offset < size: `count` of them from `first` on."""
+    cdef Py_ssize_t start = 0 if offset >= 0 else (stride - 1 - offset) // stride
+    cdef Py_ssize_t stop = 0 if offset >= size else min(outputs, (size - 1 - offset) // stride + 1)
+    first[0], count[0] = start, max(stop - start, <Py_ssize_t> 0)
+
+
 cdef inline void correlate(
     Py_ssize_t n, const Grid *gx, const Grid *gy, const Window *k,
     const real *x,     # pixel (0, 0) of the first sample; zeros around each sample as far as the windows reach
@@ -18,20 +28,33 @@ cdef inline void correlate(
     const real *mask,  # laid out as y, or NULL: y = 0 where mask <= 0
     real *y,           # OUT
 ) noexcept nogil:
-    """y[i, p, q, f] = b[f] + sum_{u, v, c} x[i, p*sh + u*dh - top, q*sw + v*dw - left, c] w[u, v, c, f]"""
-    cdef Py_ssize_t i
+    """y[i, p, q, f] = b[f] + sum_{u, v, c} x[i, p*sh + u*dh - top, q*sw + v*dw - left, c] w[u, v, c, f]
+
+    Lines of the filter that lie in the padding are left out.
+    """
+    cdef Py_ssize_t i, line, end, first, count, next_first, next_count
     cdef fc_product p
-    p.lines, p.rows, p.cols = gy.height, gy.width, gy.channels
-    p.outer, p.segments, p.depth, p.depths, p.reach = k.kh, k.kw, gx.channels, NULL, NULL
+    p.rows, p.cols = gy.width, gy.channels
+    p.segments, p.depth, p.depths, p.reach = k.kw, gx.channels, NULL, NULL
     if gx.row == gx.channels and k.dw == 1:  # a row of the filter is one segment
         p.segments, p.depth = 1, k.kw * gx.channels
     p.a_line, p.a_row = k.sh * gx.line, k.sw * gx.row
     p.a_outer, p.a_segment, p.a_step = k.dh * gx.line, k.dw * gx.row, 1
     p.b_outer, p.b_segment, p.b_row = k.kw * gx.channels * gy.row, gx.channels * gy.row, gy.row
     p.c_line, p.c_row, p.add, p.relu = gy.line, gy.row, 0, relu
-    for i in range(n):
-        multiply(&p, x + i * gx.sample - k.top * gx.line - k.left * gx.row, w, b,
-                 mask + i * gy.sample if mask != NULL else mask, y + i * gy.sample)
+    end = 0
+    while end < gy.height:  # lines of outputs that see the same lines of the filter
+        line = end
+        reached(gx.height, k.kh, k.dh, line * k.sh - k.top, &first, &count)
+        next_first, next_count = first, count
+        while end < gy.height and next_first == first and next_count == count:
+            end += 1
+            reached(gx.height, k.kh, k.dh, end * k.sh - k.top, &next_first, &next_count)
+        p.lines, p.outer = end - line, count
+        for i in range(n):
+            multiply(&p, x + i * gx.sample + (line * k.sh + first * k.dh - k.top) * gx.line - k.left * gx.row,
+                     w + first * p.b_outer, b, mask + i * gy.sample + line * gy.line if mask != NULL else mask,
+                     y + i * gy.sample + line * gy.line)
 
 
 cdef inline void conv2d_forward(
@@ -48,6 +71,11 @@ cdef inline void conv2d_forward(
     correlate(n, gx, gy, k, x, w, b, relu, <const real *> NULL, y)
 
 
+cdef inline bint full_suits(const Grid *gx, const Grid *gy, const Window *k) noexcept nogil:
+    """Whether dx is best the full correlation of dy, which also multiplies the zeros left and right of it."""
+    return k.sh == 1 and k.sw == 1 and 8 * gx.width <= 9 * gy.width
+
+
 cdef inline void conv2d_backward_x(
     Py_ssize_t n, const Grid *gx, const Grid *gy, const Window *k,
     const real *dy,    # pixel (0, 0) of the first sample; zeros around it
@@ -58,7 +86,7 @@ cdef inline void conv2d_backward_x(
     """dx[i, p*sh + u*dh - top, q*sw + v*dw - left, c] = sum_{u, v, f} dy[i, p, q, f] w[u, v, c, f]"""
     cdef Window full
     cdef Py_ssize_t i, h
-    if k.sh == 1 and k.sw == 1:
+    if full_suits(gx, gy, k):
         full = k[0]
         full.top, full.left = (k.kh - 1) * k.dh - k.top, (k.kw - 1) * k.dw - k.left
         correlate(n, gy, gx, &full, dy, wt, <const real *> NULL, 0, mask, dx)
@@ -71,16 +99,6 @@ cdef inline void conv2d_backward_x(
             for h in range(gx.height):
                 relu_backward(gx.width * gx.row, mask + i * gx.sample + h * gx.line,
                               dx + i * gx.sample + h * gx.line, dx + i * gx.sample + h * gx.line)
-
-
-cdef inline void reached(
-    Py_ssize_t size, Py_ssize_t outputs, Py_ssize_t stride, Py_ssize_t offset,
-    Py_ssize_t *first, Py_ssize_t *count,  # OUT
-) noexcept nogil:
-    """The outputs p < outputs with 0 <= p*stride + offset < size: `count` of them from `first` on."""
-    cdef Py_ssize_t start = 0 if offset >= 0 else (stride - 1 - offset) // stride
-    cdef Py_ssize_t stop = 0 if offset >= size else min(outputs, (size - 1 - offset) // stride + 1)
-    first[0], count[0] = start, max(stop - start, <Py_ssize_t> 0)
 
 
 cdef inline void spread(
@@ -115,18 +133,21 @@ cdef inline void conv2d_backward_w(
     """dw[u, v, c, f] = sum_{i, p, q} x[i, p*sh + u*dh - top, q*sw + v*dw - left, c] dy[i, p, q, f],
     added to dw if add.
     """
-    cdef Py_ssize_t i, v, products = k.kw, taps = 1
+    cdef Py_ssize_t i, u, v, first, products = k.kw, taps = 1
     cdef const real *none = NULL
     cdef fc_product p
     if gx.row == gx.channels and k.dw == 1:  # the weights of a row of the filter are one product
         products, taps = 1, k.kw
-    p.lines, p.rows, p.cols = k.kh, taps * gx.channels, gy.channels
-    p.outer, p.segments, p.depth, p.depths, p.reach = gy.height, 1, gy.width, NULL, NULL
-    p.a_line, p.a_row, p.a_outer, p.a_segment, p.a_step = k.dh * gx.line, 1, k.sh * gx.line, 0, k.sw * gx.row
+    p.lines, p.rows, p.cols = 1, taps * gx.channels, gy.channels
+    p.segments, p.depth, p.depths, p.reach = 1, gy.width, NULL, NULL
+    p.a_row, p.a_outer, p.a_segment, p.a_step = 1, k.sh * gx.line, 0, k.sw * gx.row
     p.b_outer, p.b_segment, p.b_row = gy.line, 0, gy.row
-    p.c_line, p.c_row, p.relu = k.kw * gx.channels * gy.row, gy.row, 0
+    p.c_row, p.relu = gy.row, 0
     for i in range(n):
         p.add = add or i > 0
-        for v in range(products):
-            multiply(&p, x + i * gx.sample - k.top * gx.line + (v * k.dw - k.left) * gx.row, dy + i * gy.sample, none,
-                     none, dw + v * gx.channels * gy.row)
+        for u in range(k.kh):
+            reached(gx.height, gy.height, k.sh, u * k.dh - k.top, &first, &p.outer)
+            for v in range(products):
+                multiply(&p, x + i * gx.sample + (first * k.sh + u * k.dh - k.top) * gx.line
+                         + (v * k.dw - k.left) * gx.row, dy + i * gy.sample + first * gy.line, none, none,
+                         dw + (u * k.kw + v) * gx.channels * gy.row)
