@@ -77,7 +77,7 @@ extensions = [
     )
     for level, flags in LEVELS.items()
 ]
-for name in ("engine.cpu", "kernels.augmentation", "kernels.encode"):
+for name in ("engine.cpu", "kernels.augmentation", "kernels.encode", "kernels.im2col"):
     extensions.append(
         Extension(
             f"fastconv.{name}",

@@ -1,19 +1,23 @@
 """Functions on arrays: every kernel by itself, forward and backward, with checked shapes.
 
-Each runs a plan of one operation on the engine, so what is checked here is what a network runs.
+Each runs a plan of one operation on the engine, so what is checked here is what a network runs. Only :func:`im2col`
+and :func:`col2im` are kernels that no network needs.
 
 Dimensions: N samples, L positions, H lines, W pixels of a line, C channels, K (KH, KW) filter width, V alphabet, F
 filters, P (PH, PW) outputs. Arrays are float32 or float64; mixed dtypes become float64. No input is modified.
 """
 
 import math
+import operator
+import sys
 
 import numpy as np
 
 from fastconv import engine, losses, optim
-from fastconv.arrays import aligned_zeros, checked_seed, codes_array, floats_array, labels_array, whole
-from fastconv.errors import RangeError, ShapeError
+from fastconv.arrays import aligned_zeros, checked_seed, codes_array, contiguous, floats_array, labels_array, whole
+from fastconv.errors import DTypeError, RangeError, ShapeError
 from fastconv.geometry import paddings, pair, windows
+from fastconv.kernels import im2col as columns
 
 __all__ = [
     "adam",
@@ -21,6 +25,7 @@ __all__ = [
     "avg_pool2d_backward",
     "batch_norm",
     "batch_norm_backward",
+    "col2im",
     "conv1d",
     "conv1d_backward",
     "conv2d",
@@ -33,6 +38,7 @@ __all__ = [
     "focal_loss",
     "global_max_pool1d",
     "global_max_pool1d_backward",
+    "im2col",
     "max_pool1d",
     "max_pool1d_backward",
     "max_pool2d",
@@ -94,11 +100,11 @@ AXES = {1: ("L",), 2: ("H", "W")}
 
 
 def _slides(function, name, shape, kernel, stride, padding, dilation):
-    """Return the engine's window for the positions or pixels of `shape`."""
+    """Return the outputs of each axis and the engine's window for the positions or pixels of `shape`."""
     rank = len(kernel)
     stride, dilation = pair(f"{function}: stride", stride, rank), pair(f"{function}: dilation", dilation, rank)
     try:
-        return windows(shape, kernel, stride, paddings(f"{function}: padding", padding, rank), dilation)[1]
+        return windows(shape, kernel, stride, paddings(f"{function}: padding", padding, rank), dilation)
     except ShapeError as error:
         raise ShapeError(f"{function}: {name} of {shape} does not fit filters of {kernel}: {error}") from None
 
@@ -124,7 +130,7 @@ def _convolution(function, x, w, b, stride, padding, dilation, backward=False):
     if b is not None:
         _shape(function, "b", b, (filters,))
     shape = x.shape[1 : rank + 1]
-    window = _slides(function, "codes" if codes else "x", shape, tuple(kernel), stride, padding, dilation)
+    _, window = _slides(function, "codes" if codes else "x", shape, tuple(kernel), stride, padding, dilation)
     op = (function.removesuffix("_backward"), filters, window, b is not None)
     return x, w, _Op(op, (*shape, channels), w.dtype, [w] if b is None else [w, b], codes, backward)
 
@@ -347,7 +353,7 @@ def _pooling(function, x, size, stride):
     rank = 2 if "2d" in function else 1
     _shape(function, "x", x, ("N", *AXES[rank], "C"))
     size = pair(f"{function}: pool_size", size, rank)
-    window = _slides(function, "x", x.shape[1:-1], size, size if stride is None else stride, 0, 1)
+    _, window = _slides(function, "x", x.shape[1:-1], size, size if stride is None else stride, 0, 1)
     return x, _Op(("max_pool" if function.startswith("max") else "avg_pool", window), x.shape[1:], x.dtype)
 
 
@@ -950,3 +956,116 @@ def adam(params, grads, mean, square, learning_rate, update=0, betas=(0.9, 0.999
     optimizer = optim.Adam(learning_rate, betas, eps, weight_decay)
     update = whole("adam: update", update)
     return _update("adam", optimizer, params, grads, dict(mean=mean, square=square), update)
+
+
+def _pixels(function, name, x):
+    """Return `x` as contiguous uint8 if it is that, else as floating-point numbers."""
+    x = np.asarray(x)
+    return contiguous(x, np.uint8) if x.dtype == np.uint8 else _floats(function, **{name: x})[0]
+
+
+def _columns(function, shape, kernel_size, stride, padding, dilation):
+    """Return the shapes of images and of the matrix of their windows, and the outputs and the window of each axis."""
+    rank = len(shape) - 2
+    if rank not in AXES or min(shape) < 0:
+        raise ShapeError(f"{function}: expected x of shape (N, H, W, C) or (N, L, C), got {shape}")
+    kernel = pair(f"{function}: kernel_size", kernel_size, rank)
+    outputs, window = _slides(function, "x", shape[1:-1], kernel, stride, padding, dilation)
+    kernel, stride, before, _, dilation = window
+    lines = (1,) * (2 - rank)
+    images, cols = (shape[0], *lines, *shape[1:]), (shape[0], *lines, *outputs, *kernel, shape[-1])
+    # bytes of doubles, no axis counted as empty: then nothing that is multiplied or added later overflows
+    largest = max(math.prod(max(n, 1) for n in axes) for axes in (images, cols))
+    if 8 * largest > sys.maxsize or max(*images, *cols, *stride, *before, *dilation) > 2**30:
+        raise RangeError(f"{function}: a matrix of {' x '.join(map(str, cols))} numbers is too large")
+    return images, cols, outputs, (stride, before, dilation)
+
+
+def im2col(x, kernel_size, stride=1, padding=0, dilation=1, threads=None):
+    """Write the pixels under each window of an image in a row, so that a convolution becomes a matrix product.
+
+    Parameters
+    ----------
+    x : (N, H, W, C) or (N, L, C) array
+        Images or sequences; float32, float64 and uint8 stay, other numbers become float64.
+    kernel_size : int or (int, int)
+        Lines and pixels of a window (KH, KW); positions K of a sequence.
+    stride, dilation : int or (int, int)
+    padding : int, (int, int), "valid" or "same"
+        Zero lines above and below, zero pixels left and right; "same": as many as give ceil(size / stride) windows, an
+        odd one below or right.
+    threads : int, optional
+
+    Returns
+    -------
+    (N, PH, PW, KH*KW*C) or (N, P, K*C) array
+        cols[i, p, q, (u * KW + v) * C + c] = x[i, p * stride + u * dilation - padding, ..., c]; then
+        ``im2col(x, ...) @ w.reshape(-1, F)`` is the convolution of x with w (KH, KW, C, F).
+
+    Raises
+    ------
+    ShapeError, DTypeError, RangeError
+
+    Notes
+    -----
+    Of one sequence it is the assignment's matrix V_X. A network does without it.
+
+    References
+    ----------
+    Chellapilla, Puri and Simard, "High performance convolutional neural networks for document processing", 2006.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.functional import im2col
+    >>> im2col(np.arange(6.0).reshape(1, 2, 3, 1), (2, 2))[0, 0].tolist()
+    [[0.0, 1.0, 3.0, 4.0], [1.0, 2.0, 4.0, 5.0]]
+    >>> im2col([[[1.0], [2.0], [3.0]]], 3, padding="same")[0].tolist()
+    [[0.0, 1.0, 2.0], [1.0, 2.0, 3.0], [2.0, 3.0, 0.0]]
+    """
+    x = _pixels("im2col", "x", x)
+    images, axes, outputs, window = _columns("im2col", x.shape, kernel_size, stride, padding, dilation)
+    cols = np.empty(axes, x.dtype)
+    columns.im2col(x.reshape(images), *window, engine.threads(threads), cols)
+    return cols.reshape(len(x), *outputs, math.prod(axes[3:]))
+
+
+def col2im(cols, shape, kernel_size, stride=1, padding=0, dilation=1, threads=None):
+    """Add the numbers of a matrix of windows to the pixels that they stand for: the adjoint of :func:`im2col`.
+
+    Parameters
+    ----------
+    cols : array
+        As :func:`im2col` returns it, in any shape of that size, such as (N*PH*PW, KH*KW*C).
+    shape : tuple of int
+        (N, H, W, C) of the images, or (N, L, C) of the sequences.
+    kernel_size, stride, padding, dilation, threads
+        As in :func:`im2col`.
+
+    Returns
+    -------
+    array of `shape`
+        Of the dtype of `cols`; sums of uint8 are taken modulo 256.
+
+    Raises
+    ------
+    ShapeError, DTypeError, RangeError
+
+    Examples
+    --------
+    >>> from fastconv.functional import col2im
+    >>> col2im([[1.0, 2.0], [2.0, 3.0]], (1, 3, 1), 2).tolist()
+    [[[1.0], [4.0], [3.0]]]
+    """
+    try:
+        shape = tuple(map(operator.index, shape))
+    except TypeError:
+        raise DTypeError(f"col2im: expected shape of integers, got {shape!r}") from None
+    images, axes, outputs, window = _columns("col2im", shape, kernel_size, stride, padding, dilation)
+    cols = _pixels("col2im", "cols", cols)
+    if cols.size != math.prod(axes):
+        expected = (shape[0], *outputs, math.prod(axes[3:]))
+        raise ShapeError(f"col2im: expected cols of the size of {expected}, got {cols.shape}")
+    x = np.empty(images, cols.dtype)
+    columns.col2im(cols.reshape(axes), *window, engine.threads(threads), x)
+    return x.reshape(shape)
