@@ -306,13 +306,16 @@ class Sequential:
                 raise RangeError(f"save: {name} holds numbers that are not finite")
         if not isinstance(self.metadata, dict):
             raise DTypeError(f"save: metadata is a dict, got {self.metadata!r}")
-        described = {
+        modelfile.write(path, arrays, {"network": self.description(), "metadata": self.metadata})
+
+    def description(self):
+        """Return what the network is made from, of JSON's types."""
+        return {
             "layers": [{"type": type(layer).__name__, **asdict(layer)} for layer in self.layers],
             "input": {"type": type(self.input).__name__, **asdict(self.input)},
             "dtype": self.dtype.name,
             "seed": self.seed,
         }
-        modelfile.write(path, arrays, {"network": described, "metadata": self.metadata})
 
 
 def load(path):

@@ -22,7 +22,7 @@ class Optimizer:
     def __init__(self, learning_rate, weight_decay):
         self.learning_rate = learning_rate
         if not callable(learning_rate):
-            self.rate(0)
+            self.learning_rate = self.rate(0)
         if isinstance(weight_decay, bool) or not isinstance(weight_decay, Real) or not 0 <= weight_decay < math.inf:
             raise RangeError(f"{type(self).__name__}: weight_decay is a finite number >= 0, got {weight_decay!r}")
         self.weight_decay = float(weight_decay)

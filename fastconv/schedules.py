@@ -12,8 +12,8 @@ from fastconv.arrays import positive
 from fastconv.errors import RangeError
 
 
-class _Schedule:
-    """Checks a schedule's fields: rates and factors are finite numbers, the rest whole numbers of updates."""
+class Schedule:
+    """What all schedules share: rates and factors are finite numbers, the rest whole numbers of updates."""
 
     _zero = ()  # fields that may be 0 too
 
@@ -30,7 +30,7 @@ class _Schedule:
 
 
 @dataclass(frozen=True)
-class Constant(_Schedule):
+class Constant(Schedule):
     """The same rate always.
 
     Parameters
@@ -51,7 +51,7 @@ class Constant(_Schedule):
 
 
 @dataclass(frozen=True)
-class Cyclical(_Schedule):
+class Cyclical(Schedule):
     """From the lowest rate to the highest in `step_size` updates and back in as many, again and again.
 
     Parameters
@@ -83,7 +83,7 @@ class Cyclical(_Schedule):
 
 
 @dataclass(frozen=True)
-class Step(_Schedule):
+class Step(Schedule):
     """A rate that is multiplied with a factor at each milestone, after a warm-up.
 
     Parameters
@@ -128,7 +128,7 @@ class Step(_Schedule):
 
 
 @dataclass(frozen=True)
-class Exponential(_Schedule):
+class Exponential(Schedule):
     """rate * factor^(update / every).
 
     Parameters
@@ -154,7 +154,7 @@ class Exponential(_Schedule):
 
 
 @dataclass(frozen=True)
-class Cosine(_Schedule):
+class Cosine(Schedule):
     """Half a cosine wave from a rate down to the minimum, after a warm-up.
 
     Parameters
@@ -199,7 +199,7 @@ class Cosine(_Schedule):
 
 
 @dataclass(frozen=True)
-class OneCycle(_Schedule):
+class OneCycle(Schedule):
     """One cycle: up to the highest rate and down to next to nothing, each along half a cosine wave.
 
     Parameters
