@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.datasets import Surnames, fetch_surnames, load_surnames
+from fastconv.datasets import Dataset, fetch_surnames, load_surnames
 from fastconv.datasets.surnames import to_ascii
 from fastconv.errors import DataError
 
@@ -72,8 +72,8 @@ def test_bundled_split_is_fixed(bundled):
 
 def test_surnames_show_their_numbers(bundled):
     n = len(bundled.data)
-    assert isinstance(bundled, Surnames)
-    assert repr(bundled) == f"Surnames({n} names of 18 languages, {n - 360} to train, 360 to validate)"
+    assert isinstance(bundled, Dataset)
+    assert repr(bundled) == f"Dataset(surnames: {n} samples of 18 classes, {n - 360} to train, 360 to validate)"
 
 
 # The course's files
