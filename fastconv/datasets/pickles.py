@@ -68,7 +68,7 @@ def read(content):
     """
     try:
         return _interpret(content)
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError, DeprecationWarning) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"the pickle is damaged: {error!r}") from None
