@@ -12,7 +12,7 @@ import numpy as np
 from fastconv import engine, losses, modelfile
 from fastconv.arrays import aligned_zeros, checked_seed, contiguous, positive
 from fastconv.errors import DataError, DTypeError, ModelFormatError, NonFiniteLossError, RangeError
-from fastconv.imbalance import undersample
+from fastconv.imbalance import balance, oversample, undersample
 from fastconv.network import Sequential
 from fastconv.optim import SGD, Optimizer
 from fastconv.schedules import Schedule
@@ -21,7 +21,12 @@ SLICE_SECONDS = 0.4
 """Time of one call of the engine, about: between two calls Ctrl-C is heard and the progress bar moves."""
 
 
-SAMPLINGS = {"shuffle": lambda labels, rng: rng.permutation(len(labels)), "undersample": undersample}
+SAMPLINGS = {
+    "shuffle": lambda labels, rng: rng.permutation(len(labels)),
+    "undersample": undersample,
+    "oversample": oversample,
+    "balance": balance,
+}
 
 
 PROGRESS = {"updates": int, "_epoch": int, "_position": int, "_examples": int, "_seconds": float}
@@ -82,8 +87,9 @@ class Trainer:
         By default all that are allowed; the result does not depend on it.
     seed : int
         Of the order of the examples.
-    sampling : {"shuffle", "undersample"} or callable
-        What an epoch is: all examples in random order; from each class as many as the smallest has, drawn anew; or
+    sampling : {"shuffle", "undersample", "oversample", "balance"} or callable
+        What an epoch is: all examples in random order; from each class as many as the smallest has, drawn anew; as
+        many as the largest has; as many of each as make an epoch of the same length (:mod:`fastconv.imbalance`); or
         the rows that ``sampling(labels, rng)`` returns, as many each time, where `rng` is the epoch's generator. The
         label of a soft target is the largest.
 

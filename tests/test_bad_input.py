@@ -229,9 +229,9 @@ def test_a_batch_size_is_a_positive_integer(batch_size):
         fc.Trainer(vector_network(), batch_size=batch_size)
 
 
-@pytest.mark.parametrize("sampling", ["oversample", None, "", True, 3], ids=repr)
+@pytest.mark.parametrize("sampling", ["upsample", None, "", True, 3], ids=repr)
 def test_the_sampling_is_a_known_one(sampling):
-    with pytest.raises(RangeError, match=r"Trainer: sampling is .*shuffle.*undersample.*, got"):
+    with pytest.raises(RangeError, match=r"Trainer: sampling is .*shuffle.*undersample.*balance.*, got"):
         fc.Trainer(vector_network(), sampling=sampling)
 
 
