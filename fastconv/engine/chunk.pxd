@@ -22,6 +22,7 @@ from fastconv.kernels.relu cimport relu_backward, relu_forward
 from fastconv.kernels.sparse_conv2d cimport sparse_backward_w, sparse_backward_x, sparse_begin, sparse_end
 from fastconv.kernels.sigmoid cimport sigmoid_backward, sigmoid_forward
 from fastconv.kernels.tanh cimport tanh_backward, tanh_forward
+from fastconv.kernels.winograd_conv2d cimport winograd_forward
 
 cdef extern from *:
     void prefetch "__builtin_prefetch"(const void *) nogil
@@ -182,6 +183,10 @@ cdef inline void forward_op(
     elif op.kind == CONV1D:
         conv1d_forward(n, gx.width, gx.channels, op.window.kw, gy.channels, gx.sample, x, active_x, active_y,
                        packed + op.w, b, op.relu, gy.sample, work.counts, y)
+    elif op.kind == CONV2D and op.u >= 0:
+        if real is float:
+            winograd_forward(n, gx, gy, &op.window, x, packed + op.u, b, op.relu,
+                             <float *> work.values + plan.transformed, y)
     elif op.kind == CONV2D:
         conv2d_forward(n, gx, gy, &op.window, x, packed + op.w, b, op.relu, y)
     elif op.kind == MAX_POOL:

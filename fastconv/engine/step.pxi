@@ -17,6 +17,7 @@ from fastconv.kernels.pack cimport pack_rows, sum_parts, unpack_rows
 from fastconv.kernels.real cimport padded, real
 from fastconv.kernels.softmax_cross_entropy cimport softmax
 from fastconv.kernels.tile cimport fc_product, multiply, transpose_rows
+from fastconv.kernels.winograd_conv2d cimport winograd_line
 
 cdef extern from "memory.h" nogil:
     void *fc_allocate(size_t, int)
@@ -94,7 +95,7 @@ cdef Py_ssize_t lay_out_arena(
     arena.losses = <double *> carve(&at, buffers * sizeof(double))
     arena.correct = <Py_ssize_t *> carve(&at, buffers * sizeof(Py_ssize_t))
     arena.moments = <double *> carve(&at, buffers * 2 * n * sizeof(double))
-    arena.packed = carve(&at, (plan.packed if buffers else plan.gradients) * itemsize)
+    arena.packed = carve(&at, (plan.packed if buffers else plan.forward) * itemsize)
     arena.state = carve(&at, states * plan.gradients * itemsize)
     arena.gradients = carve(&at, (plan.gradients + (buffers - 1) * plan.part) * itemsize if buffers else 0)
     arena.sizes = <Py_ssize_t *> carve(&at, spaces * sizeof(Py_ssize_t))
@@ -142,11 +143,22 @@ cdef void close_arena(const Arena *arena) noexcept nogil:
     fc_release(arena.memory, arena.size)
 
 
+cdef void transform_strip(const Plan *plan, const Strip *strip, real *packed) noexcept nogil:
+    """Make Winograd's weights of a strip, where the operation takes them."""
+    cdef const Op *op = &plan.ops[strip.op]
+    if real is float:
+        if op.u >= 0 and strip.tap >= 0:
+            winograd_line(&op.window, strip.tap // op.window.kw, op.rows, padded(strip.cols, sizeof(real)),
+                          packed + strip.packed, packed + op.u)
+
+
 cdef void transpose_strip(const Strip *strip, real *packed) noexcept nogil:
     """Transpose the rows of a strip where the backward pass needs that."""
+    cdef Py_ssize_t k, rows = strip.rows // strip.taps, row = padded(strip.cols, sizeof(real))
     if strip.wt >= 0:
-        transpose_rows(strip.rows, strip.cols, padded(strip.cols, sizeof(real)), strip.wt_row, packed + strip.packed,
-                       packed + strip.wt)
+        for k in range(strip.taps):
+            transpose_rows(rows, strip.cols, row, strip.wt_row, packed + strip.packed + k * rows * row,
+                           packed + strip.wt + (strip.taps - 1 - k) * strip.cols * strip.wt_row)
 
 
 cdef void pack_all(const Plan *plan, const real *flat, real *packed) noexcept nogil:
@@ -177,6 +189,7 @@ cdef void load(const Plan *plan, const real *parameters, double l2, Arena *arena
     cdef real *packed = <real *> arena.packed
     pack_all(plan, parameters, packed)
     for s in range(plan.n_strips):
+        transform_strip(plan, &plan.strips[s], packed)
         transpose_strip(&plan.strips[s], packed)
         arena.squares[s] = squares_of(&plan.strips[s], l2, packed)
 
@@ -371,7 +384,7 @@ cdef void finish_strip(
 ) noexcept nogil:
     """Sum a strip of the gradient buffers in their order; then update its parameters, for the next step."""
     cdef Py_ssize_t at = strip.packed, size = strip.rows * padded(strip.cols, sizeof(real))
-    if strip.op >= 0:
+    if plan.ops[strip.op].deferred and strip.tap >= 0:
         deferred_strip(plan, strip, chunks, arena, gradients + at)
     else:
         sum_parts(size, min(chunks, <Py_ssize_t> BUFFERS) - 1, plan.part, gradients + plan.gradients + at,
@@ -380,6 +393,7 @@ cdef void finish_strip(
         l2_backward_add(size, l2, packed + at, gradients + at)
     if optimiser != NULL:
         update_strip(optimiser, size, strip.decays, gradients + at, plan.gradients, state + at, packed + at)
+        transform_strip(plan, strip, packed)
         transpose_strip(strip, packed)
         squares[0] = squares_of(strip, l2, packed)
 
@@ -464,13 +478,14 @@ cdef void predict_thread(
     real *y,  # OUT (batch.n, height, width, channels)
 ) noexcept nogil:
     """The output of every sample, chunk by chunk, as one thread of a team."""
-    cdef Py_ssize_t first
+    cdef Py_ssize_t c, first, chunks = count_chunks(plan, batch.n)
     fc_join(&arena.team)
-    first = fc_take(&arena.team) * plan.chunk
-    while first < batch.n:
-        predict_chunk(plan, batch, first, min(plan.chunk, batch.n - first), &arena.work[thread], mode, packed,
+    c = fc_take(&arena.team)
+    while c < chunks:
+        first = c * batch.n // chunks
+        predict_chunk(plan, batch, first, (c + 1) * batch.n // chunks - first, &arena.work[thread], mode, packed,
                       probabilities, y)
-        first = fc_take(&arena.team) * plan.chunk
+        c = fc_take(&arena.team)
 
 
 cdef void predict_all(
@@ -491,6 +506,8 @@ cdef void predict_all(
         batch_norm_scale(plan.tensors[plan.stages[s]].g.channels, norm.eps, arena.statistics.variance + norm.statistics,
                          <real *> arena.statistics.inverse + norm.statistics)
     pack_all(plan, parameters, <real *> arena.packed)
+    for s in range(plan.n_strips):
+        transform_strip(plan, &plan.strips[s], <real *> arena.packed)
     with parallel(num_threads=threads, use_threads_if=threads > 1):
         predict_thread(plan, batch, probabilities, &mode, arena, threadid(), <const real *> arena.packed, y)
 
