@@ -13,13 +13,14 @@ import sys
 
 import numpy as np
 
-from fastconv import engine
-from fastconv.arrays import aligned_zeros, checked_seed, codes_array, contiguous, floats_array, labels_array
+from fastconv import engine, losses, optim
+from fastconv.arrays import aligned_zeros, checked_seed, codes_array, contiguous, floats_array, labels_array, whole
 from fastconv.errors import DTypeError, RangeError, ShapeError
 from fastconv.geometry import paddings, pair, windows
 from fastconv.kernels import im2col as columns
 
 __all__ = [
+    "adam",
     "avg_pool2d",
     "avg_pool2d_backward",
     "batch_norm",
@@ -34,6 +35,7 @@ __all__ = [
     "dropout",
     "embedding",
     "embedding_backward",
+    "focal_loss",
     "global_max_pool1d",
     "global_max_pool1d_backward",
     "im2col",
@@ -41,10 +43,13 @@ __all__ = [
     "max_pool1d_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    "mean_squared_error",
+    "multi_class_hinge",
     "onehot_conv1d",
     "onehot_conv1d_backward",
     "relu",
     "relu_backward",
+    "rmsprop",
     "sgd",
     "sigmoid",
     "sigmoid_backward",
@@ -725,16 +730,38 @@ def softmax(x, threads=None):
     return _Op(None, x.shape[1:], x.dtype).forward(x, threads, probabilities=True)
 
 
-def softmax_cross_entropy(logits, labels, sample_weight=None, label_smoothing=0.0, threads=None):
+def run_loss(loss, outputs, labels, targets, weights, threads):
+    """Return a loss and its gradient by the outputs, (N, K), given the arrays of :meth:`losses.Loss.arrays`.
+
+    L2 in the cost is left out: there are no weights.
+    """
+    op = _Op(None, outputs.shape[1:], outputs.dtype)  # no layers: no parameters, no gradient by them
+    gradient = np.empty_like(outputs)
+    value, _ = op.program.gradient(
+        outputs, op.parameters, loss.lower(), labels, targets, weights, op.parameters, gradient, engine.threads(threads)
+    )
+    return value, gradient
+
+
+def _loss(function, loss, name, outputs, y, sample_weight, threads):
+    (outputs,) = _floats(function, **{name: outputs})
+    _shape(function, name, outputs, ("N", "K"))
+    if min(outputs.shape) < 1:
+        raise ShapeError(f"{function}: {name} are empty: {outputs.shape}")
+    return run_loss(loss, outputs, *loss.arrays(y, *outputs.shape, outputs.dtype, sample_weight, function), threads)
+
+
+def softmax_cross_entropy(logits, y, sample_weight=None, label_smoothing=0.0, threads=None):
     """Return the loss and its gradient by the logits, computed in one pass.
 
     Parameters
     ----------
     logits : (N, K) float32 or float64
         At least one sample.
-    labels : (N,) int
-        0..K-1.
+    y : (N,) int or (N, K)
+        Labels, 0..K-1, or soft targets >= 0.
     sample_weight : (N,), optional
+        Finite, >= 0.
     label_smoothing : float
         Share of the target spread evenly over the classes, in [0, 1).
     threads : int, optional
@@ -745,6 +772,10 @@ def softmax_cross_entropy(logits, labels, sample_weight=None, label_smoothing=0.
         Mean over the N samples of weight x cross-entropy.
     dlogits : (N, K)
 
+    See Also
+    --------
+    fastconv.SoftmaxCrossEntropy : the equations, as of each loss below.
+
     Examples
     --------
     >>> from fastconv.functional import softmax_cross_entropy
@@ -752,32 +783,106 @@ def softmax_cross_entropy(logits, labels, sample_weight=None, label_smoothing=0.
     >>> round(loss, 4), dlogits.tolist()
     (0.6931, [[0.5, -0.5]])
     """
-    name = "softmax_cross_entropy"
-    (logits,) = _floats(name, logits=logits)
-    _shape(name, "logits", logits, ("N", "K"))
-    if min(logits.shape) < 1:
-        raise ShapeError(f"{name}: logits are empty: {logits.shape}")
-    if not 0 <= label_smoothing < 1:
-        raise RangeError(f"{name}: label_smoothing lies in [0, 1), got {label_smoothing!r}")
-    labels = labels_array(labels, *logits.shape, name)
-    if sample_weight is not None:
-        sample_weight = floats_array(np.asarray(sample_weight), logits.dtype, name, "sample_weight")
-        _shape(name, "sample_weight", sample_weight, (len(logits),))
-    op = _Op(None, logits.shape[1:], logits.dtype)  # a network without layers: no parameters, no gradient by them
-    dlogits = np.empty_like(logits)
-    loss, _ = op.program.gradient(
-        logits, op.parameters, labels, sample_weight, label_smoothing, op.parameters, dlogits, engine.threads(threads)
-    )
-    return loss, dlogits
+    loss = losses.SoftmaxCrossEntropy(label_smoothing=label_smoothing)
+    return _loss("softmax_cross_entropy", loss, "logits", logits, y, sample_weight, threads)
 
 
-def sgd(params, grads, velocity, learning_rate, momentum=0.0):
+def focal_loss(logits, y, sample_weight=None, gamma=2.0, threads=None):
+    """Return the mean over the samples of weight x -(1 - p_y)^gamma log p_y, p = softmax(logits), and its gradient.
+
+    Parameters
+    ----------
+    logits, y, sample_weight, threads
+        As for :func:`softmax_cross_entropy`.
+    gamma : float
+        Finite, >= 0.
+
+    Returns
+    -------
+    loss : float
+    dlogits : (N, K)
+
+    Examples
+    --------
+    >>> from fastconv.functional import focal_loss
+    >>> loss, dlogits = focal_loss([[0.0, 0.0]], [1], gamma=1.0)
+    >>> round(loss, 4), dlogits.round(4).tolist()
+    (0.3466, [[0.4233, -0.4233]])
+    """
+    return _loss("focal_loss", losses.FocalLoss(gamma), "logits", logits, y, sample_weight, threads)
+
+
+def mean_squared_error(outputs, y, sample_weight=None, threads=None):
+    """Return the mean over the samples of weight x sum_k (outputs_k - y_k)^2 / K, and its gradient.
+
+    Parameters
+    ----------
+    outputs : (N, K) float32 or float64
+        At least one sample.
+    y : (N, K) or (N,) int
+        Finite numbers, or labels 0..K-1 that stand for one-hot rows.
+    sample_weight, threads
+        As for :func:`softmax_cross_entropy`.
+
+    Returns
+    -------
+    loss : float
+    doutputs : (N, K)
+
+    Examples
+    --------
+    >>> from fastconv.functional import mean_squared_error
+    >>> loss, doutputs = mean_squared_error([[1.0, 3.0]], [[1.0, -1.0]])
+    >>> loss, doutputs.tolist()
+    (8.0, [[0.0, 4.0]])
+    """
+    return _loss("mean_squared_error", losses.MeanSquaredError(), "outputs", outputs, y, sample_weight, threads)
+
+
+def multi_class_hinge(scores, y, sample_weight=None, threads=None):
+    """Return the mean over the samples of weight x sum_{c != y} max(0, 1 + scores_c - scores_y), and its gradient.
+
+    Parameters
+    ----------
+    scores, y, sample_weight, threads
+        As the arguments of :func:`softmax_cross_entropy`.
+
+    Returns
+    -------
+    loss : float
+    dscores : (N, K)
+
+    Examples
+    --------
+    >>> from fastconv.functional import multi_class_hinge
+    >>> loss, dscores = multi_class_hinge([[0.5, 0.0, -2.0]], [0])
+    >>> loss, dscores.tolist()
+    (0.5, [[-1.0, 1.0, 0.0]])
+    """
+    return _loss("multi_class_hinge", losses.MultiClassHinge(), "scores", scores, y, sample_weight, threads)
+
+
+def _update(function, optimizer, params, grads, state, update=0):
+    """Return the parameters and each array of the optimiser's state after an update."""
+    params, grads, *arrays = _floats(function, params=params, grads=grads, **state)
+    for name, array in zip(("grads", *state), (grads, *arrays), strict=True):
+        _shape(function, name, array, params.shape)
+    params, state = params.copy(), np.stack(arrays)
+    engine.Program.update(optimizer.lower(), params, state, grads, optimizer.rate(update), update)
+    return params, *state
+
+
+def sgd(params, grads, velocity, learning_rate, momentum=0.0, nesterov=False, weight_decay=0.0):
     """Return parameters and velocity after an update: v = momentum * v + lr * g; p = p - v.
 
     Parameters
     ----------
     params, grads, velocity : arrays of one shape, float32 or float64
     learning_rate, momentum : float
+    nesterov : bool
+        p = p - (momentum * v + lr * g) instead, with the new v.
+    weight_decay : float
+        Also p = p - lr * weight_decay * p.
 
     Returns
     -------
@@ -790,12 +895,67 @@ def sgd(params, grads, velocity, learning_rate, momentum=0.0):
     >>> p.tolist(), v.tolist()
     ([-1.5], [2.5])
     """
-    params, grads, velocity = _floats("sgd", params=params, grads=grads, velocity=velocity)
-    _shape("sgd", "grads", grads, params.shape)
-    _shape("sgd", "velocity", velocity, params.shape)
-    params, velocity = params.copy(), velocity.copy()
-    engine.Program.sgd(params, velocity, grads, learning_rate, momentum)
-    return params, velocity
+    optimizer = optim.SGD(learning_rate, momentum, nesterov, weight_decay)
+    return _update("sgd", optimizer, params, grads, dict(velocity=velocity))
+
+
+def rmsprop(params, grads, velocity, square, learning_rate, rho=0.9, momentum=0.0, eps=1e-8, weight_decay=0.0):
+    """Return parameters, velocity and mean square after an update.
+
+    square = rho * square + (1 - rho) * g^2; v = momentum * v + lr * g / (sqrt(square) + eps); p = p - v.
+
+    Parameters
+    ----------
+    params, grads, velocity, square : arrays of one shape, float32 or float64
+    learning_rate, rho, momentum, eps : float
+    weight_decay : float
+        Also p = p - lr * weight_decay * p.
+
+    Returns
+    -------
+    params, velocity, square : arrays
+
+    Examples
+    --------
+    >>> from fastconv.functional import rmsprop
+    >>> p, v, s = rmsprop([1.0], [2.0], [0.0], [4.0], learning_rate=0.5, rho=0.5)
+    >>> p.round(6).tolist(), v.round(6).tolist(), s.tolist()
+    ([0.5], [0.5], [4.0])
+    """
+    optimizer = optim.RMSprop(learning_rate, rho, momentum, eps, weight_decay)
+    return _update("rmsprop", optimizer, params, grads, dict(velocity=velocity, square=square))
+
+
+def adam(params, grads, mean, square, learning_rate, update=0, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+    """Return parameters, mean and mean square after update t - 1, counted from 0.
+
+    mean = beta1 * mean + (1 - beta1) * g; square = beta2 * square + (1 - beta2) * g^2;
+    p = p - lr * mean / (1 - beta1^t) / (sqrt(square / (1 - beta2^t)) + eps).
+
+    Parameters
+    ----------
+    params, grads, mean, square : arrays of one shape, float32 or float64
+    learning_rate : float
+    update : int
+    betas : (float, float)
+    eps : float
+    weight_decay : float
+        AdamW: also p = p - lr * weight_decay * p.
+
+    Returns
+    -------
+    params, mean, square : arrays
+
+    Examples
+    --------
+    >>> from fastconv.functional import adam
+    >>> p, m, s = adam([1.0], [-3.0], [0.0], [0.0], learning_rate=0.5, betas=(0.5, 0.5))
+    >>> p.round(6).tolist(), m.tolist(), s.tolist()
+    ([1.5], [-1.5], [4.5])
+    """
+    optimizer = optim.Adam(learning_rate, betas, eps, weight_decay)
+    update = whole("adam: update", update)
+    return _update("adam", optimizer, params, grads, dict(mean=mean, square=square), update)
 
 
 def _pixels(function, name, x):
