@@ -47,8 +47,8 @@ _NAMES = {
 }
 _MODULES = (
     "augment", "bench", "cli", "config", "datasets", "engine", "errors", "functional", "geometry", "imbalance",
-    "kernels", "layers", "losses", "modelfile", "models", "network", "optim", "plots", "reference", "reproduce",
-    "schedules", "text", "training",
+    "kernels", "layers", "losses", "modelfile", "models", "network", "optim", "plots", "preprocess", "reference",
+    "reproduce", "schedules", "text", "training",
 )  # fmt: skip
 __all__ = [*_NAMES, "__version__"]
 

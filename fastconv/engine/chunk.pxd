@@ -142,14 +142,16 @@ cdef inline void count_positions(
     Py_ssize_t *y,  # OUT (n,)
 ) noexcept nogil:
     """The leading outputs whose window begins within the leading x[i] inputs, or all if `full`."""
-    cdef Py_ssize_t i
-    for i in range(n):
-        if full:
+    cdef Py_ssize_t i, ahead = op.window.left + op.window.sw - 1
+    if full:
+        for i in range(n):
             y[i] = length
-        elif op.window.sw == 1:
-            y[i] = min(length, x[i] + op.window.left if x[i] else <Py_ssize_t> 0)
-        else:
-            y[i] = min(length, (x[i] + op.window.left + op.window.sw - 1) // op.window.sw if x[i] else <Py_ssize_t> 0)
+    elif ahead == 0:
+        for i in range(n):
+            y[i] = min(length, x[i])
+    else:
+        for i in range(n):
+            y[i] = min(length, (x[i] + ahead) // op.window.sw if x[i] else <Py_ssize_t> 0)
 
 
 cdef inline void forward_op(
@@ -172,7 +174,8 @@ cdef inline void forward_op(
     cdef Py_ssize_t *valid = work.valid + o * plan.chunk + first
     # without a bias, nothing comes of nothing
     count_positions(op, n, gy.width, op.b >= 0 or op.kind == SIGMOID or gy.width == 1, active_x, active_y)
-    count_positions(op, n, gy.width, not plan.codes, valid, valid + plan.chunk)
+    if plan.validates:
+        count_positions(op, n, gy.width, not plan.codes, valid, valid + plan.chunk)
     if op.kind == ONEHOT_CONV1D:
         onehot_conv1d_forward(n, gx, gy, &op.window, work.codes + first * gx.width, active_x, active_y,
                               packed + op.w, b, op.relu, y)

@@ -68,4 +68,5 @@ ctypedef struct Plan:
     Py_ssize_t lines        # of the largest gradient that is mostly zero
     bint codes              # the input is codes, not values
     bint input_gradient     # the first op propagates too
+    bint validates          # some op asks which positions see something of the sample
     bint margins            # some margin must be zero already in a forward pass

@@ -195,7 +195,7 @@ cdef class Program:
             if op.kind in WINDOWED:
                 self._lower_window(index, kind, spec)
             elif op.kind == GLOBAL_MAX_POOL1D:
-                t[1].g.width, rank = 1, 1
+                t[1].g.width, rank, plan.validates = 1, 1, True
                 if t.g.height > 1:
                     raise ValueError(f"Program: {ops[index]} does not fit an input of {t.g.height} lines")
             elif op.kind == DENSE:

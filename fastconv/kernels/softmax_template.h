@@ -3,15 +3,20 @@
 #define FC_LANES ((ptrdiff_t)(64 / sizeof(FC_REAL)))
 
 /* p = exp(z - m) / s for the largest z, m, which it returns, and the sum s; 0 in the padding; p may be z. */
-static inline FC_REAL FC_NAME(fc_softmax)(ptrdiff_t classes, const FC_REAL *z, FC_REAL *s, FC_REAL *p /* OUT */)
+static __attribute__((noinline)) FC_REAL FC_NAME(fc_softmax)(ptrdiff_t classes, const FC_REAL *z, FC_REAL *s, FC_REAL *p /* OUT */)
 {
     typedef FC_NAME(fc_row) row;
     typedef FC_NAME(fc_row_bits) bits;
     typedef FC_NAME(fc_quarter) quarter;
     FC_REAL m = z[0];
-    for (ptrdiff_t c = 1; c < classes; c++)
-        m = z[c] > m ? z[c] : m;
-    row sums = {0};
+    row sums = {0}, best = sums + m;
+    for (ptrdiff_t c = 0; c < classes; c += FC_LANES) {
+        const row e = *(const row *)(z + c);
+        const bits wins = (e > best) & (FC_NAME(fc_lane) < (int)(classes - c < FC_LANES ? classes - c : FC_LANES));
+        best = (row)(((bits)e & wins) | ((bits)best & ~wins));
+    }
+    for (int i = 0; i < FC_LANES; i++)
+        m = best[i] > m ? best[i] : m;
     for (ptrdiff_t c = 0; c < classes; c += FC_LANES) {
         row e = *(const row *)(z + c) - m;
         FC_NAME(fc_exp)(&e);
