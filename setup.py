@@ -30,10 +30,7 @@ if X86:
         "-mprefer-vector-width=512",
     ]
 ENGINE = [
-    f"fastconv/engine/{name}"
-    for name in (
-        "step.pxi", "program.pxi", "plan.pxd", "chunk.pxd", "loss.pxd", "optimiser.pxd", "peak.pxi", "memory.h", "team.h"
-    )  # fmt: skip
+    f"fastconv/engine/{name}" for name in sorted(os.listdir("fastconv/engine")) if name.endswith((".pxd", ".pxi", ".h"))
 ]
 KERNELS = [
     f"fastconv/kernels/{name}" for name in sorted(os.listdir("fastconv/kernels")) if name.endswith((".pxd", ".h"))

@@ -176,7 +176,7 @@ cdef inline void forward_op(
     # without a bias, nothing comes of nothing
     count_positions(op, n, gy.width, op.b >= 0 or op.kind == SIGMOID or gy.width == 1, active_x, active_y)
     if plan.validates:
-        count_positions(op, n, gy.width, gy.width == 1, valid, valid + plan.chunk)
+        count_positions(op, n, gy.width, not plan.codes, valid, valid + plan.chunk)
     if op.kind == ONEHOT_CONV1D:
         onehot_conv1d_forward(n, gx, gy, &op.window, work.codes + first * gx.width, active_x, active_y,
                               packed + op.w, b, op.relu, y)
