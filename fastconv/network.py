@@ -24,6 +24,10 @@ class Sequential:
     seed : int
         Of the initial parameters: weights are normal, with He's deviation sqrt(2 / fan-in) unless a layer's `init`
         says another, biases zero.
+    winograd : bool
+        Let float32 convolutions with windows of 3 or 5 pixels a line, stride 1 and at least 32 channels and filters use
+        Winograd's algorithm along the lines, in the forward pass: 1.7 to 2 times fewer multiplications, and outputs
+        that differ from the plain sum's by some 1e-6 of the largest. False: always the plain sum.
 
     Attributes
     ----------
@@ -50,7 +54,8 @@ class Sequential:
 
     References
     ----------
-    He et al., "Delving deep into rectifiers", 2015, equation (10).
+    He et al., "Delving deep into rectifiers", 2015, equation (10). Lavin and Gray, "Fast algorithms for convolutional
+    neural networks", 2016.
 
     Examples
     --------
@@ -62,7 +67,7 @@ class Sequential:
     {'0.w': (5, 28, 20), '3.w': (300, 18), '3.b': (18,)}
     """
 
-    def __init__(self, layers, input, dtype="float32", seed=0):
+    def __init__(self, layers, input, dtype="float32", seed=0, winograd=True):
         self.layers = list(layers)
         self.input = input
         if not isinstance(input, INPUTS):
@@ -75,12 +80,15 @@ class Sequential:
         if dtype is None or self.dtype not in (np.float32, np.float64):
             raise DTypeError(f"Sequential: dtype is float32 or float64, got {dtype!r}")
         self.seed = checked_seed("Sequential", seed)
+        if not isinstance(winograd, bool):
+            raise DTypeError(f"Sequential: winograd is True or False, got {winograd!r}")
+        self.winograd = winograd
         self.metadata = {}
         self._shapes = layer_shapes(self.layers, input)
         self.output_shape = self._shapes[-1]
         self.program = engine.Program(
             [layer.lower(before) for layer, before in zip(self.layers, self._shapes, strict=False)],
-            input.shape, input.codes, self.dtype == np.float32,
+            input.shape, input.codes, self.dtype == np.float32, winograd=self.winograd,
         )  # fmt: skip
         self.parameters = aligned_zeros(self.program.size, self.dtype)
         self.statistics = aligned_zeros(self.program.state_size, self.dtype)
@@ -110,15 +118,17 @@ class Sequential:
 
     def __repr__(self):
         layers = ", ".join(map(repr, self.layers))
-        return f"Sequential([{layers}], input={self.input!r}, dtype={self.dtype.name!r}, seed={self.seed})"
+        plain = "" if self.winograd else ", winograd=False"
+        return f"Sequential([{layers}], input={self.input!r}, dtype={self.dtype.name!r}, seed={self.seed}{plain})"
 
     def __reduce__(self):
         arrays = self.parameters.copy(), self.statistics.copy()
-        return _rebuild, (self.layers, self.input, self.dtype.name, self.seed, *arrays, self.metadata)
+        described = self.layers, self.input, self.dtype.name, self.seed, self.winograd
+        return _rebuild, (described, *arrays, self.metadata)
 
     def astype(self, dtype):
         """Return a network with the same layers and parameters in another dtype."""
-        net = Sequential(self.layers, self.input, dtype, self.seed)
+        net = Sequential(self.layers, self.input, dtype, self.seed, self.winograd)
         net.parameters[:] = self.parameters
         net.statistics[:] = self.statistics
         return net
@@ -315,6 +325,7 @@ class Sequential:
             "input": {"type": type(self.input).__name__, **asdict(self.input)},
             "dtype": self.dtype.name,
             "seed": self.seed,
+            "winograd": self.winograd,
         }
 
 
@@ -346,7 +357,7 @@ def load(path):
         }
         if {name: array.shape for name, array in arrays.items()} != expected:
             raise ValueError("the parameters do not fit it")
-        net = Sequential(built[1:], built[0], described["dtype"], described["seed"])
+        net = Sequential(built[1:], built[0], described["dtype"], described["seed"], described.get("winograd", True))
         if any(array.dtype != net.dtype for array in arrays.values()):
             raise ValueError(f"the parameters are not {net.dtype}")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -364,9 +375,9 @@ def _tuples(fields):
     return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
 
 
-def _rebuild(layers, input, dtype, seed, parameters, statistics, metadata):
+def _rebuild(described, parameters, statistics, metadata):
     """Return the network that was copied or pickled."""
-    net = Sequential(layers, input, dtype, seed)
+    net = Sequential(*described)
     net.parameters[:] = parameters
     net.statistics[:] = statistics
     net.metadata = metadata

@@ -34,6 +34,7 @@ ctypedef struct Op:
     Window window
     Py_ssize_t rows         # w is (taps, rows, channels of y)
     Py_ssize_t w, b         # offsets in the packed parameters and in a chunk's gradients (gamma, beta); -1: none
+    Py_ssize_t u            # offset of the weights as Winograd's algorithm takes them, -1: the plain sum is taken
     Py_ssize_t wt           # offset of the transposed weights in the packed parameters; -1: no dx is wanted
     Py_ssize_t statistics   # batch normalisation: offset of the channels in vectors of statistics
     Py_ssize_t index        # of the layer, for its random numbers
@@ -47,7 +48,8 @@ ctypedef struct Strip:
     # Some rows of one parameter, the unit of packing, summation and update.
     Py_ssize_t flat, packed     # where its rows begin in the flat vector: after that many elements; and packed
     Py_ssize_t rows, cols
-    Py_ssize_t op, tap, first   # the operation, or -1 where its gradient is not deferred; its tap; the first row
+    Py_ssize_t op, tap, first   # the operation; the tap that its rows begin with, -1: it is a vector; the first row
+    Py_ssize_t taps             # whole taps, or 1
     Py_ssize_t wt, wt_row       # where its columns begin in the transposed weights, -1: nowhere; distance of those
     bint decays                 # weights, which L2 and weight decay are for; not biases
 
@@ -60,11 +62,13 @@ ctypedef struct Plan:
     Py_ssize_t *stages      # (n_stages + 1,): the first op of each; all but the first begin with a batch normalisation
     Py_ssize_t part         # elements of a chunk's gradient buffer: w and b of all ops, padded, but what is deferred
     Py_ssize_t gradients    # the same with what is deferred behind
+    Py_ssize_t forward      # the same, then Winograd's weights: what a prediction takes
     Py_ssize_t packed       # elements of the packed parameters: the same, then the transposed weights
     Py_ssize_t statistics   # channels of all batch normalisations
     Py_ssize_t chunk        # samples of a chunk at most
     bint whole              # the activations of all chunks are kept: stages need them, or deferred gradients
     Py_ssize_t scratch      # elements of a thread's scratch
+    Py_ssize_t transformed  # where Winograd's transforms of a sample lie in the scratch
     Py_ssize_t lines        # of the largest gradient that is mostly zero
     bint codes              # the input is codes, not values
     bint input_gradient     # the first op propagates too

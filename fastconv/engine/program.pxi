@@ -10,8 +10,10 @@ from fastconv.engine.loss cimport FOCAL, MEAN_SQUARED_ERROR, MULTI_CLASS_HINGE, 
 from fastconv.engine.optimiser cimport ADAM, RMSPROP, SGD, Optimiser, begin_update, update_strip
 from fastconv.engine.plan cimport (AVG_POOL, BATCH_NORM, CONV1D, CONV2D, DENSE, DROPOUT, FLATTEN, GLOBAL_MAX_POOL1D,
                                    MAX_POOL, ONEHOT_CONV1D, RELU, SIGMOID, TANH, Kind, Op, Plan, Strip, Tensor)
+from fastconv.kernels.augment cimport CUTMIX, MIXUP, Augmentation
 from fastconv.kernels.grid cimport Window
 from fastconv.kernels.sparse_conv2d cimport sparse_scratch, sparse_suits
+from fastconv.kernels.winograd_conv2d cimport FC_POINTS, outputs_of, tiles_of, winograd_scratch, winograd_suits
 from fastconv.kernels.tile cimport FC_LEVEL
 
 LEVEL = FC_LEVEL.decode()
@@ -105,6 +107,8 @@ cdef class Program:
         float32 if true, otherwise float64.
     input_gradient : bool
         Whether :meth:`backward` also gives the gradient by the input.
+    winograd : bool
+        Whether float32 convolutions with many channels use Winograd's algorithm.
 
     Attributes
     ----------
@@ -130,17 +134,19 @@ cdef class Program:
 
     cdef Plan plan
     cdef Plan lean  # the same for predictions
-    cdef bint single
+    cdef bint single, winograd
     cdef str format
     cdef readonly list slots, state_slots
     cdef readonly Py_ssize_t size, state_size
     cdef readonly tuple output_shape
     cdef readonly double operations
 
-    def __init__(self, list ops, tuple shape, bint codes, bint single, bint input_gradient=False):
+    def __init__(self, list ops, tuple shape, bint codes, bint single, bint input_gradient=False,
+                 bint winograd=False):
         self.single, self.format = single, "f" if single else "d"
         self.slots, self.state_slots, self.operations = [], [], 0
         self.plan.codes, self.plan.input_gradient = codes, input_gradient
+        self.winograd = winograd and single
         self._allocate(2 * len(ops) + 1)
         self._lower(ops, shape)
         self._lay_out()
@@ -189,7 +195,7 @@ cdef class Program:
             if flattened and kind == "batch_norm":  # a channel is then one element of the vector
                 self._append_flatten()
             op, t = &plan.ops[plan.n_ops], &plan.tensors[plan.n_ops]
-            op.kind, op.w, op.b, op.wt, op.index = KINDS[kind], -1, -1, -1, index
+            op.kind, op.w, op.b, op.u, op.wt, op.index = KINDS[kind], -1, -1, -1, -1, index
             op.window = Window(1, 1, 1, 1, 0, 0, 1, 1)
             t[1].g.height, t[1].g.width, t[1].g.channels = t.g.height, t.g.width, t.g.channels
             if op.kind in WINDOWED:
@@ -246,6 +252,7 @@ cdef class Program:
         k.top, k.left = before
         k.dh, k.dw = dilation
         bottom, right = after
+        beyond = 0  # pixels that the last tile of Winograd's algorithm reads behind the last window
         if min(*size, *stride, *dilation) < 1 or min(*before, *after) < 0 or max(*size, *stride, *before, *after,
                                                                                  *dilation) > LARGEST:
             raise ValueError(f"Program: {kind} cannot slide a window of {spec}")
@@ -270,8 +277,11 @@ cdef class Program:
         self.operations += (<double> t[1].g.height * t[1].g.width * t[1].g.channels * k.kh * k.kw
                             * (1 if lookups else 2 * op.rows))
         if not lookups:  # zeros left and right of x, as far as windows reach; the way back reads them beside dy
-            self._margin(t, k.left, right)
-            self.plan.margins = self.plan.margins or max(k.left, right) > 0
+            if self.winograd and op.kind == CONV2D and winograd_suits(op.rows, spec[0], t[1].g.width, k):
+                op.u = 0
+                beyond = tiles_of(t[1].g.width, k) * outputs_of(k) - t[1].g.width
+            self._margin(t, k.left, right + beyond)
+            self.plan.margins = self.plan.margins or max(k.left, right + beyond) > 0
             if k.sw == 1 and (self.plan.n_ops or self.plan.input_gradient):
                 self._margin(t + 1, (k.kw - 1) * k.dw - k.left, (k.kw - 1) * k.dw - right)
         return 0
@@ -288,7 +298,7 @@ cdef class Program:
         """One row of all pixels."""
         cdef Tensor *t = &self.plan.tensors[self.plan.n_ops]
         cdef Op *op = &self.plan.ops[self.plan.n_ops]
-        op.kind, op.w, op.b, op.wt = FLATTEN, -1, -1, -1
+        op.kind, op.w, op.b, op.u, op.wt = FLATTEN, -1, -1, -1, -1
         op.window = Window(1, 1, 1, 1, 0, 0, 1, 1)
         t[1].g.height, t[1].g.width, t[1].g.channels = 1, 1, t.g.height * t.g.width * t.g.channels
         self.plan.n_ops += 1
@@ -331,6 +341,12 @@ cdef class Program:
                     at += row
         plan.gradients = at
         plan.whole = plan.n_stages > 1 or plan.part < plan.gradients
+        for o in range(plan.n_ops):
+            op = &plan.ops[o]
+            if op.u >= 0:
+                op.u = at
+                at += FC_POINTS * op.window.kh * op.rows * padded(plan.tensors[o + 1].g.channels, itemsize)
+        plan.forward = at
         for o in range(plan.n_ops):
             op = &plan.ops[o]
             if op.rows and op.kind != ONEHOT_CONV1D and (o > 0 or plan.input_gradient):
@@ -395,7 +411,7 @@ cdef class Program:
     cdef int _place(self, Plan *plan, bint learns) except -1:
         """Where the tensors lie in a chunk's scratch. A prediction needs no gradients, and keeps nothing for them."""
         cdef Tensor *t
-        cdef Py_ssize_t i, block, at = 0
+        cdef Py_ssize_t i, block, transforms = 0, at = 0
         for i in range(plan.n_ops + 1):
             t = &plan.tensors[i]
             self._choose_places(plan, i, learns)
@@ -412,9 +428,12 @@ cdef class Program:
                 plan.ops[i - 1].scratch = at
                 at += padded(sparse_scratch(&plan.tensors[i - 1].g, &t.g, &plan.ops[i - 1].window, self._itemsize()),
                              self._itemsize())
-            if <double> at > LARGEST:
+            if i > 0 and plan.ops[i - 1].u >= 0:
+                transforms = max(transforms, winograd_scratch(&plan.tensors[i - 1].g, &t.g, &plan.ops[i - 1].window))
+            if <double> at + transforms > LARGEST:
                 raise ValueError("Program: the activations of a chunk are too large")
-        plan.scratch = at
+        plan.transformed = at
+        plan.scratch = at + transforms
         return 0
 
     cdef _choose_places(self, Plan *plan, Py_ssize_t i, bint learns):
@@ -440,27 +459,32 @@ cdef class Program:
         cdef Py_ssize_t o, s, k, taps, start, flat = 0, row
         cdef const Op *op
         cdef Strip strip
-        strips = []  # op; tap of the filter, or -1 for a vector; first row, or where the vector lies; rows
+        strips = []  # op; tap of the filter, or -1 for a vector; taps; first row, or where the vector lies; rows
         for o in range(plan.n_ops):
             op = &plan.ops[o]
-            if op.rows:
+            if op.u >= 0:  # a line of the filter is transformed as a whole
+                for k in range(op.window.kh):
+                    strips.append((o, k * op.window.kw, op.window.kw, 0, op.window.kw * op.rows))
+            elif op.rows:
                 for k, start in product(range(op.window.kh * op.window.kw), range(0, op.rows, STRIP_ROWS)):
-                    strips.append((o, k, start, min(STRIP_ROWS, op.rows - start)))
-            strips += [(o, -1, op.w, 1)] * (op.w >= 0 and not op.rows) + [(o, -1, op.b, 1)] * (op.b >= 0)
+                    strips.append((o, k, 1, start, min(STRIP_ROWS, op.rows - start)))
+            strips += [(o, -1, 1, op.w, 1)] * (op.w >= 0 and not op.rows) + [(o, -1, 1, op.b, 1)] * (op.b >= 0)
         plan.n_strips = len(strips)
         plan.strips = <Strip *> calloc(plan.n_strips + 1, sizeof(Strip))
         if plan.strips == NULL:
             raise MemoryError("Program: no memory for the plan")
-        for s, (o, k, start, rows) in enumerate(strips):
+        for s, (o, k, taps, start, rows) in enumerate(strips):
             op = &plan.ops[o]
-            taps, row = op.window.kh * op.window.kw, padded(plan.tensors[o + 1].g.channels, itemsize)
+            row = padded(plan.tensors[o + 1].g.channels, itemsize)
             strip.flat = flat
             strip.packed = op.w + (k * op.rows + start) * row if k >= 0 else start
             strip.rows, strip.cols = rows, plan.tensors[o + 1].g.channels
-            strip.op, strip.tap, strip.first = o if op.deferred and k >= 0 else -1, k, start
+            strip.op, strip.tap, strip.taps, strip.first = o, k, taps, start
             strip.wt, strip.wt_row, strip.decays = -1, padded(op.rows, itemsize), k >= 0
             if k >= 0 and op.wt >= 0:
-                strip.wt = op.wt + (taps - 1 - k if op.kind == CONV2D else k) * strip.cols * strip.wt_row + start
+                if op.kind == CONV2D:  # in reverse; the last tap of a strip comes first
+                    k = op.window.kh * op.window.kw - taps - k
+                strip.wt = op.wt + k * strip.cols * strip.wt_row + start
             plan.strips[s] = strip
             flat += strip.rows * strip.cols
         plan.parameters = flat
@@ -514,6 +538,28 @@ cdef class Program:
             loss.weight = address(weight, self.format, batch.n)
         return 0
 
+    cdef int _recipe(self, object augmentations, Batch *batch) except -1:
+        """Check what is to be done with the images."""
+        cdef const Grid *g = &self.plan.tensors.g
+        cdef Recipe *recipe = &batch.recipe
+        cdef const Augmentation *a
+        cdef Py_ssize_t i, mixing = 0
+        if augmentations is None:
+            return 0
+        if self.plan.codes:
+            raise ValueError("Program: codes cannot be augmented")
+        recipe.height, recipe.width, recipe.channels = g.height, g.width, g.channels
+        recipe.seed, recipe.count = batch.seed, len(augmentations)
+        recipe.augmentations = <const Augmentation *> address(augmentations.view("B"), "B",
+                                                              recipe.count * sizeof(Augmentation))
+        for i in range(recipe.count):
+            a = &recipe.augmentations[i]
+            mixing += a.kind >= MIXUP
+            if not 0 <= a.kind <= CUTMIX or mixing > 1 or a.kind >= MIXUP and not a.alpha > 0 or (
+                    not 0 <= a.padding < (min(g.height, g.width) if a.reflect else 1 << 15)):
+                raise ValueError(f"Program: augmentation {i} does not fit: {augmentations[i]}")
+        return 0
+
     cdef int _input_gradient(self, object dx, Batch *batch) except -1:
         """Check where the gradient by the input is to go."""
         cdef const Grid *g = &self.plan.tensors.g
@@ -539,7 +585,7 @@ cdef class Program:
         cdef void *out = address(y, self.format, batch.n * prod(self.output_shape), True)
         threads = max(1, min(threads, count_chunks(&self.lean, batch.n)))
         with nogil:
-            open_arena(&arena, &self.lean, self._itemsize(), batch.n, False, 0, threads)
+            open_arena(&arena, &self.lean, self._itemsize(), batch.n, False, False, 0, threads)
             if self.single:
                 predict_all(&self.lean, &batch, <float *> p, probabilities, &arena, threads, <float *> out)
             else:
@@ -593,7 +639,7 @@ cdef class Program:
         cdef Py_ssize_t hits
         threads = max(1, min(threads, count_buffers(&self.plan, batch.n)))
         with nogil:
-            open_arena(&arena, &self.plan, self._itemsize(), batch.n, True, 0, threads)
+            open_arena(&arena, &self.plan, self._itemsize(), batch.n, True, False, 0, threads)
             if self.single:
                 loss = gradient_of(&self.plan, batch, <float *> p, &arena, threads, <float *> out, &hits)
             else:
@@ -603,7 +649,8 @@ cdef class Program:
 
     def train(self, object x, object parameters, tuple loss, object labels, object targets, object weight,
               object order, object starts, object rates, tuple optimiser, object optimiser_state, object losses,
-              object hits, int threads=1, object state=None, uint64_t seed=0, uint32_t first_update=0):
+              object hits, int threads=1, object state=None, uint64_t seed=0, uint32_t first_update=0,
+              object augmentations=None):
         """Make one update of `parameters` and `optimiser_state` for each batch; return how many were made.
 
         Batch u is the rows ``order[starts[u]:starts[u + 1]]`` of the data and is learnt at ``rates[u]``; its loss
@@ -611,7 +658,8 @@ cdef class Program:
         finite ends the call before its update. `loss` and what follows it are as for :meth:`gradient`; `optimiser` is
         ``("sgd", weight_decay, momentum, nesterov)``, ``("rmsprop", weight_decay, momentum, beta, eps)`` or
         ``("adam", weight_decay, beta1, beta2, eps)``. Running means and variances go into `state`; `seed` and the
-        number of the update, `first_update` + u, determine the random numbers.
+        number of the update, `first_update` + u, determine the random numbers. `augmentations` (A,) are what is done
+        with the images, as :func:`fastconv.augment.lowered` makes them.
 
         Arrays: `order` (total,) and `starts` (updates + 1,) and `hits` (updates,) int64, `rates` and `losses`
         (updates,) float64, `optimiser_state` (1, size) for SGD and (2, size) for the others.
@@ -632,6 +680,7 @@ cdef class Program:
         self._loss(loss, labels, targets, weight, &batch)
         self._state(state, &batch, True)
         batch.seed, batch.update = seed, first_update
+        self._recipe(augmentations, &batch)
         total = len(order)
         batch.order = <const int64_t *> address(order, "q", total)
         for u in range(total):
@@ -643,7 +692,7 @@ cdef class Program:
             largest = max(largest, start[u + 1] - start[u])
         threads = max(1, min(threads, count_buffers(&self.plan, largest)))
         with nogil:
-            open_arena(&arena, &self.plan, self._itemsize(), largest, True, o.states, threads)
+            open_arena(&arena, &self.plan, self._itemsize(), largest, True, batch.recipe.count > 0, o.states, threads)
             if self.single:
                 made = train_all(&self.plan, &batch, &o, updates, start, rate, self.size, &arena, threads,
                                  <float *> p, <float *> vectors, found, hit)

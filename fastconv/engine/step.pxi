@@ -10,6 +10,7 @@ from fastconv.engine.chunk cimport (Mode, Workspace, backward, forward, gather, 
 from fastconv.engine.loss cimport Loss, sample_loss
 from fastconv.engine.optimiser cimport Optimiser, begin_update, update_strip
 from fastconv.engine.plan cimport Op, Plan, Strip
+from fastconv.kernels.augment cimport Recipe
 from fastconv.kernels.batch_norm cimport batch_norm_merge, batch_norm_moments, batch_norm_scale
 from fastconv.kernels.grid cimport Grid
 from fastconv.kernels.l2 cimport l2_backward_add, l2_squares
@@ -17,6 +18,7 @@ from fastconv.kernels.pack cimport pack_rows, sum_parts, unpack_rows
 from fastconv.kernels.real cimport padded, real
 from fastconv.kernels.softmax_cross_entropy cimport softmax
 from fastconv.kernels.tile cimport fc_product, multiply, transpose_rows
+from fastconv.kernels.winograd_conv2d cimport winograd_line
 
 cdef extern from "memory.h" nogil:
     void *fc_allocate(size_t, int)
@@ -76,13 +78,14 @@ cdef void *carve(char **at, Py_ssize_t size) noexcept nogil:
 
 
 cdef Py_ssize_t lay_out_arena(
-    Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t buffers, Py_ssize_t states, Py_ssize_t spaces,
-    int threads
+    Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t buffers, bint augments, Py_ssize_t states,
+    Py_ssize_t spaces, int threads
 ) noexcept nogil:
     """Give each part of an arena its place in arena.memory; the bytes that all of them take."""
     cdef char *at = <char *> arena.memory
     cdef Py_ssize_t n = plan.statistics, chunk = plan.chunk, tensors = plan.n_ops + 1, i
     cdef Py_ssize_t length = plan.tensors.g.width
+    cdef Py_ssize_t image = plan.tensors.g.height * length * plan.tensors.g.channels
     cdef bint placed = arena.memory != NULL  # or only counted
     cdef Statistics none
     cdef Workspace empty
@@ -94,7 +97,7 @@ cdef Py_ssize_t lay_out_arena(
     arena.losses = <double *> carve(&at, buffers * sizeof(double))
     arena.correct = <Py_ssize_t *> carve(&at, buffers * sizeof(Py_ssize_t))
     arena.moments = <double *> carve(&at, buffers * 2 * n * sizeof(double))
-    arena.packed = carve(&at, (plan.packed if buffers else plan.gradients) * itemsize)
+    arena.packed = carve(&at, (plan.packed if buffers else plan.forward) * itemsize)
     arena.state = carve(&at, states * plan.gradients * itemsize)
     arena.gradients = carve(&at, (plan.gradients + (buffers - 1) * plan.part) * itemsize if buffers else 0)
     arena.sizes = <Py_ssize_t *> carve(&at, spaces * sizeof(Py_ssize_t))
@@ -116,22 +119,28 @@ cdef Py_ssize_t lay_out_arena(
         work.rows = <Py_ssize_t *> carve(&at, chunk * sizeof(Py_ssize_t))
         work.places = <Py_ssize_t *> carve(&at, chunk * sizeof(Py_ssize_t))
         work.counts = <Py_ssize_t *> carve(&at, (max(chunk, length, 2 * plan.lines) + 2) * sizeof(Py_ssize_t))
+        if augments:
+            work.images = carve(&at, 3 * image * itemsize)
+            work.target = carve(&at, plan.tensors[plan.n_ops].g.channels * itemsize)
+            work.partners = <Py_ssize_t *> carve(&at, chunk * sizeof(Py_ssize_t))
+            work.shares = <double *> carve(&at, chunk * sizeof(double))
     return at - <char *> arena.memory
 
 
 cdef int open_arena(
-    Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t n, bint learns, Py_ssize_t states, int threads
+    Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t n, bint learns, bint augments, Py_ssize_t states,
+    int threads
 ) except -1 nogil:
     """Allocate an arena for batches of at most n samples; MemoryError where there is none."""
     cdef Py_ssize_t buffers = count_buffers(plan, n) if learns else 0
     cdef Py_ssize_t spaces = count_chunks(plan, n) if learns and plan.whole else threads
     memset(arena, 0, sizeof(Arena))
-    arena.size = lay_out_arena(arena, plan, itemsize, buffers, states, spaces, threads) + 64
+    arena.size = lay_out_arena(arena, plan, itemsize, buffers, augments, states, spaces, threads) + 64
     # zero where margins and the padding of gradients must be; else where it matters, the parameters' padding
     arena.memory = fc_allocate(arena.size, learns or plan.margins)
     if arena.memory == NULL:
         raise MemoryError("Program: no memory for the scratch of a call")
-    lay_out_arena(arena, plan, itemsize, buffers, states, spaces, threads)
+    lay_out_arena(arena, plan, itemsize, buffers, augments, states, spaces, threads)
     if not learns:
         memset(arena.packed, 0, plan.gradients * itemsize)
     return 0
@@ -142,11 +151,22 @@ cdef void close_arena(const Arena *arena) noexcept nogil:
     fc_release(arena.memory, arena.size)
 
 
+cdef void transform_strip(const Plan *plan, const Strip *strip, real *packed) noexcept nogil:
+    """Make Winograd's weights of a strip, where the operation takes them."""
+    cdef const Op *op = &plan.ops[strip.op]
+    if real is float:
+        if op.u >= 0 and strip.tap >= 0:
+            winograd_line(&op.window, strip.tap // op.window.kw, op.rows, padded(strip.cols, sizeof(real)),
+                          packed + strip.packed, packed + op.u)
+
+
 cdef void transpose_strip(const Strip *strip, real *packed) noexcept nogil:
     """Transpose the rows of a strip where the backward pass needs that."""
+    cdef Py_ssize_t k, rows = strip.rows // strip.taps, row = padded(strip.cols, sizeof(real))
     if strip.wt >= 0:
-        transpose_rows(strip.rows, strip.cols, padded(strip.cols, sizeof(real)), strip.wt_row, packed + strip.packed,
-                       packed + strip.wt)
+        for k in range(strip.taps):
+            transpose_rows(rows, strip.cols, row, strip.wt_row, packed + strip.packed + k * rows * row,
+                           packed + strip.wt + (strip.taps - 1 - k) * strip.cols * strip.wt_row)
 
 
 cdef void pack_all(const Plan *plan, const real *flat, real *packed) noexcept nogil:
@@ -177,6 +197,7 @@ cdef void load(const Plan *plan, const real *parameters, double l2, Arena *arena
     cdef real *packed = <real *> arena.packed
     pack_all(plan, parameters, packed)
     for s in range(plan.n_strips):
+        transform_strip(plan, &plan.strips[s], packed)
         transpose_strip(&plan.strips[s], packed)
         arena.squares[s] = squares_of(&plan.strips[s], l2, packed)
 
@@ -195,6 +216,7 @@ ctypedef struct Batch:
     Py_ssize_t first, n
     uint64_t seed           # of the random numbers
     uint32_t update
+    Recipe recipe           # of the images, which may be empty
 
 
 cdef void loss_chunk(
@@ -202,7 +224,8 @@ cdef void loss_chunk(
     double *loss, Py_ssize_t *correct,  # IN and OUT
 ) noexcept nogil:
     """From the output of n samples to its gradient."""
-    cdef Py_ssize_t i, at
+    cdef Py_ssize_t i, at, partner = 0
+    cdef double share = 0
     cdef const Grid *g = &plan.tensors[plan.n_ops].g
     cdef Py_ssize_t size = g.height * g.width * g.channels
     cdef real *z = values_of(plan, work, plan.n_ops, False, 0, like)
@@ -210,7 +233,10 @@ cdef void loss_chunk(
     for i in range(n):
         at = work.rows[i]
         if batch.loss.labels != NULL:
-            loss[0] += sample_loss(&batch.loss, batch.n, at, g.channels, z + i * g.sample, correct, dz + i * g.sample)
+            if batch.recipe.count:
+                partner, share = work.partners[i], work.shares[i]
+            loss[0] += sample_loss(&batch.loss, batch.n, at, partner, share, g.channels, z + i * g.sample, correct,
+                                   <real *> work.target, dz + i * g.sample)
         else:
             pack_image(g, <const real *> batch.dy + at * size, dz + i * g.sample)
 
@@ -237,7 +263,7 @@ cdef void stage_chunk(
     if not back:
         if stage == 0:
             gather(plan, n, batch.codes, <const real *> batch.x, batch.lengths, batch.loss.labels, batch.order,
-                   batch.first, start, work)
+                   batch.first, batch.n, start, &batch.recipe, work)
         forward(plan, first, last, n, work, mode, packed)
         if last < plan.n_ops:
             return
@@ -371,7 +397,7 @@ cdef void finish_strip(
 ) noexcept nogil:
     """Sum a strip of the gradient buffers in their order; then update its parameters, for the next step."""
     cdef Py_ssize_t at = strip.packed, size = strip.rows * padded(strip.cols, sizeof(real))
-    if strip.op >= 0:
+    if plan.ops[strip.op].deferred and strip.tap >= 0:
         deferred_strip(plan, strip, chunks, arena, gradients + at)
     else:
         sum_parts(size, min(chunks, <Py_ssize_t> BUFFERS) - 1, plan.part, gradients + plan.gradients + at,
@@ -380,6 +406,7 @@ cdef void finish_strip(
         l2_backward_add(size, l2, packed + at, gradients + at)
     if optimiser != NULL:
         update_strip(optimiser, size, strip.decays, gradients + at, plan.gradients, state + at, packed + at)
+        transform_strip(plan, strip, packed)
         transpose_strip(strip, packed)
         squares[0] = squares_of(strip, l2, packed)
 
@@ -447,7 +474,8 @@ cdef void predict_chunk(
     cdef Py_ssize_t i, h, q
     cdef const Grid *g = &plan.tensors[plan.n_ops].g
     cdef real *z = values_of(plan, work, plan.n_ops, False, 0, y)
-    gather(plan, n, batch.codes, <const real *> batch.x, batch.lengths, NULL, batch.order, 0, first, work)
+    gather(plan, n, batch.codes, <const real *> batch.x, batch.lengths, NULL, batch.order, 0, batch.n, first,
+           &batch.recipe, work)
     forward(plan, 0, plan.n_ops, n, work, mode, packed)
     if probabilities:
         for i in range(n):
@@ -464,13 +492,14 @@ cdef void predict_thread(
     real *y,  # OUT (batch.n, height, width, channels)
 ) noexcept nogil:
     """The output of every sample, chunk by chunk, as one thread of a team."""
-    cdef Py_ssize_t first
+    cdef Py_ssize_t c, first, chunks = count_chunks(plan, batch.n)
     fc_join(&arena.team)
-    first = fc_take(&arena.team) * plan.chunk
-    while first < batch.n:
-        predict_chunk(plan, batch, first, min(plan.chunk, batch.n - first), &arena.work[thread], mode, packed,
+    c = fc_take(&arena.team)
+    while c < chunks:
+        first = c * batch.n // chunks
+        predict_chunk(plan, batch, first, (c + 1) * batch.n // chunks - first, &arena.work[thread], mode, packed,
                       probabilities, y)
-        first = fc_take(&arena.team) * plan.chunk
+        c = fc_take(&arena.team)
 
 
 cdef void predict_all(
@@ -491,6 +520,8 @@ cdef void predict_all(
         batch_norm_scale(plan.tensors[plan.stages[s]].g.channels, norm.eps, arena.statistics.variance + norm.statistics,
                          <real *> arena.statistics.inverse + norm.statistics)
     pack_all(plan, parameters, <real *> arena.packed)
+    for s in range(plan.n_strips):
+        transform_strip(plan, &plan.strips[s], <real *> arena.packed)
     with parallel(num_threads=threads, use_threads_if=threads > 1):
         predict_thread(plan, batch, probabilities, &mode, arena, threadid(), <const real *> arena.packed, y)
 
@@ -505,7 +536,7 @@ cdef void train_thread(
     cdef double loss
     fc_join(&arena.team)
     for u in range(updates):
-        batch.first, batch.n = starts[u], starts[u + 1] - starts[u]
+        batch.first, batch.n, batch.recipe.update = starts[u], starts[u + 1] - starts[u], batch.update
         begin_update(&optimiser, rates[u], batch.update)
         loss = step(plan, &batch, &optimiser, arena, thread, gradients, &hits)
         if thread == 0:

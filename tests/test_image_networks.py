@@ -1,0 +1,174 @@
+"""The ways that the engine takes with larger networks for images, against the NumPy twin and against each other."""
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from fastconv.reference.sequential import NumpyNet
+
+
+def network(layers, size, dtype="float64", **options):
+    net = fc.Sequential(layers, input=fc.ImageInput(*size), dtype=dtype, seed=3, **options)
+    rng = np.random.default_rng(4)
+    for name, array in net.params.items():
+        if name.endswith("b"):
+            array[...] = rng.normal(size=array.shape) / 4
+    return net
+
+
+def batch(net, n, rng):
+    x = rng.normal(size=(n, *net.input.shape)).astype(net.dtype)
+    return x, rng.integers(0, net.output_shape[0], n)
+
+
+def assert_gradients_equal_the_twin_s(net, n, rng, **options):
+    x, y = batch(net, n, rng)
+    loss, gradients = net.loss_and_gradients(x, y, **options)
+    expected_loss, expected = NumpyNet(net.astype("float64")).loss_and_gradients(x.astype(np.float64), y)
+    close = 1e-11 if net.dtype == np.float64 else 3e-5
+    assert loss == pytest.approx(expected_loss, rel=close)
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(gradient, expected[name], rtol=0, atol=close * np.abs(expected[name]).max())
+
+
+POOLED = {
+    "3x3": [fc.Conv2D(24, 3), fc.ReLU(), fc.MaxPool2D(2)],
+    "5x5 same": [fc.Conv2D(19, 5, padding="same"), fc.ReLU(), fc.MaxPool2D(2)],
+    "no ReLU": [fc.Conv2D(9, 3, padding=1), fc.MaxPool2D(2)],
+    "wide windows": [fc.Conv2D(9, (2, 3), padding=(1, 2)), fc.ReLU(), fc.MaxPool2D((3, 2), stride=(4, 3))],
+    "more than 64 filters": [fc.Conv2D(70, 3), fc.ReLU(), fc.MaxPool2D(2)],
+    "wide filters": [fc.Conv2D(8, (1, 8), padding="same"), fc.ReLU(), fc.MaxPool2D(2)],
+    "overlapping windows": [fc.Conv2D(8, 3), fc.ReLU(), fc.MaxPool2D(3, stride=2)],
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layers", POOLED.values(), ids=POOLED)
+def test_gradients_in_front_of_max_pooling_skip_zeros_and_nothing_else(level, rng, layers, dtype):
+    first = [fc.Conv2D(16, 3, padding=1), fc.Tanh()]
+    net = network([*first, *layers, fc.Flatten(), fc.Dense(3)], (9, 11, 2), dtype)
+    assert_gradients_equal_the_twin_s(net, 5, rng)
+
+
+def test_gradients_of_more_chunks_than_buffers_add_up(level, rng):
+    """900 samples are 38 chunks of 24, which share 32 buffers."""
+    layers = [fc.Conv2D(8, 3), fc.ReLU(), fc.Conv2D(8, 3), fc.ReLU(), fc.MaxPool2D(2), fc.Flatten(), fc.Dense(3)]
+    net = network(layers, (18, 18, 8))
+    assert net.program.operations > 17e6 / 3 / 24
+    assert_gradients_equal_the_twin_s(net, 900, rng)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_large_dense_layers_take_their_gradient_of_the_whole_batch(level, rng, dtype):
+    layers = [fc.Conv2D(3, 3), fc.ReLU(), fc.Flatten(), fc.Dense(700), fc.ReLU(), fc.Dense(3)]
+    net = network(layers, (14, 14, 2), dtype)
+    assert net.params["3.w"].size >= 2**18
+    for n in (1, 25, 70):
+        assert_gradients_equal_the_twin_s(net, n, rng)
+
+
+def test_training_gives_the_same_bits_for_any_number_of_threads(level, rng):
+    """With stages, deferred gradients, zeros skipped, dropout and Winograd's algorithm."""
+    layers = [
+        fc.Conv2D(32, 3), fc.BatchNorm(), fc.ReLU(), fc.Conv2D(32, 3, padding=1), fc.ReLU(), fc.MaxPool2D(2),
+        fc.Flatten(), fc.Dense(360), fc.ReLU(), fc.Dropout(0.3), fc.Dense(3),
+    ]  # fmt: skip
+    results = []
+    for threads in (1, 2, 3, 8):
+        net = network(layers, (12, 12, 3), "float32")
+        x, y = batch(net, 120, np.random.default_rng(5))
+        fc.Trainer(net, optimizer=fc.SGD(0.01, momentum=0.9), batch_size=60, threads=threads).fit(x, y, epochs=2)
+        results.append((net.parameters.tobytes(), net.statistics.tobytes(), net.forward(x, threads=threads).tobytes()))
+    assert all(result == results[0] for result in results[1:])
+
+
+WINOGRAD = {
+    "3x3": fc.Conv2D(40, 3),
+    "3x3 same": fc.Conv2D(32, 3, padding="same"),
+    "5x5": fc.Conv2D(32, 5),
+    "5x5 same": fc.Conv2D(33, 5, padding="same", bias=False),
+    "3x5": fc.Conv2D(32, (3, 5), padding=(2, 1)),
+    "1x3": fc.Conv2D(32, (1, 3)),
+}
+
+
+@pytest.mark.parametrize("layer", WINOGRAD.values(), ids=WINOGRAD)
+@pytest.mark.parametrize("width", [5, 6, 11, 12, 13])
+def test_winograd_s_algorithm_is_nearly_as_exact_as_the_plain_sum(level, rng, layer, width):
+    fast, plain = (network([layer], (7, width, 32), "float32", winograd=winograd) for winograd in (True, False))
+    x = rng.normal(size=(3, 7, width, 32)).astype(np.float32)
+    exact = plain.astype("float64").forward(x)
+    errors = [np.abs(net.forward(x) - exact).max() / np.abs(exact).max() for net in (fast, plain)]
+    assert errors[1] < 4e-6 and errors[0] < 8e-6  # sums of up to 800 terms
+    if fast.output_shape[1] >= (2 if layer.kernel_size == 5 else 4):  # a tile's outputs
+        assert fast.forward(x).tobytes() != plain.forward(x).tobytes()
+
+
+def test_without_winograd_s_algorithm_integers_come_out_exactly(level, rng):
+    net = network([fc.Conv2D(32, 3, bias=False)], (9, 9, 32), "float32", winograd=False)
+    net.parameters[:] = rng.integers(-8, 9, net.parameters.size)
+    x = rng.integers(-8, 9, (2, 9, 9, 32))
+    w = net.params["0.w"].astype(np.int64)
+    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))
+    np.testing.assert_array_equal(net.forward(x), np.einsum("npqcuv,uvcf->npqf", windows, w))
+
+
+def test_winograd_s_algorithm_gives_the_same_bits_at_both_avx_levels(rng):
+    levels = [name for name in fc.engine.cpu.supported() if name != "base"]
+    if len(levels) < 2:
+        pytest.skip("the processor has one of them at most")
+    net = network([fc.Conv2D(32, 3), fc.ReLU(), fc.Conv2D(32, 5)], (12, 12, 32), "float32")
+    x = rng.normal(size=(3, 12, 12, 32)).astype(np.float32)
+    results = []
+    for name in levels:
+        program = fc.engine.load(name).Program(
+            [layer.lower(shape) for layer, shape in zip(net.layers, net._shapes, strict=False)],
+            net.input.shape, False, True, winograd=True,
+        )  # fmt: skip
+        y = np.empty((3, *net.output_shape), np.float32)
+        program.forward(x, net.parameters, y, state=net.statistics)
+        results.append(y.tobytes())
+    assert results[0] == results[1]
+
+
+def test_a_prediction_does_not_depend_on_its_batch(level, rng):
+    layers = [*POOLED["3x3"], *POOLED["5x5 same"], fc.Flatten(), fc.Dense(50), fc.BatchNorm(), fc.ReLU(), fc.Dense(3)]
+    net = network(layers, (20, 20, 32), "float32")
+    x = rng.normal(size=(60, 20, 20, 32)).astype(np.float32)
+    together = net.predict_proba(x, threads=2)
+    alone = np.concatenate([net.predict_proba(x[i : i + 1]) for i in range(60)])
+    assert together.tobytes() == alone.tobytes()
+
+
+def test_whether_winograd_s_algorithm_is_used_goes_with_the_network(tmp_path):
+    net = network([fc.Conv2D(32, 3)], (9, 9, 32), "float32", winograd=False)
+    assert repr(net).endswith("winograd=False)") and not net.astype("float64").winograd
+    net.save(tmp_path / "net.safetensors")
+    assert not fc.load(tmp_path / "net.safetensors").winograd
+    with pytest.raises(fc.errors.DTypeError, match="winograd is True or False, got 1"):
+        network([fc.Conv2D(32, 3)], (9, 9, 32), winograd=1)
+
+
+def test_summary_says_what_a_stack_of_convolutions_and_pooling_sees():
+    """A 5x5 layer after a 5x5 layer and a 2x2 pooling sees 14x14."""
+    net = fc.Sequential(
+        [fc.Conv2D(8, 5, padding=2), fc.ReLU(), fc.MaxPool2D(2), fc.Conv2D(8, 5, padding=2), fc.MaxPool2D((2, 1)),
+         fc.Conv2D(4, 3, dilation=2), fc.Flatten(), fc.Dense(10)],
+        input=fc.ImageInput(32, 32, 3),
+    )  # fmt: skip
+    table = [line.split("  ") for line in net.summary().splitlines()]
+    fields = [[cell.strip() for cell in row if cell.strip()][3] for row in table[2:-1]]
+    assert fields == ["5x5", "5x5", "6x6", "14x14", "16x14", "32x22", "32x32", "32x32"]
+    assert net.params["3.w"].shape == (5, 5, 8, 8) and net.output_shape == (10,)
+
+
+def test_the_receptive_field_is_what_changes_an_output():
+    net = fc.Sequential(
+        [fc.Conv2D(1, 5, padding=2), fc.MaxPool2D(2), fc.Conv2D(1, 5, padding=2)], input=fc.ImageInput(32, 32, 3)
+    )
+    for name, array in net.params.items():
+        array[...] = name.endswith("w")
+    x = np.zeros((1024, 32, 32, 3), np.float32)
+    x[np.arange(1024), np.arange(1024) // 32, np.arange(1024) % 32] = 1  # one pixel each
+    seen = np.nonzero(net.forward(x)[:, 8, 8, 0].reshape(32, 32))
+    assert [int(np.ptp(axis)) + 1 for axis in seen] == [14, 14]
