@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from fastconv.errors import RangeError
-from fastconv.layers import ReLU
+from fastconv.geometry import pair
+from fastconv.layers import GlobalMaxPool1D, MaxPool1D, MaxPool2D, ReLU
 from fastconv.losses import FocalLoss, MeanSquaredError, MultiClassHinge, SoftmaxCrossEntropy, checked
 from fastconv.network import Sequential
 
@@ -50,7 +52,7 @@ class CheckedParameter:
     entries : int
         Entries of the array; every one of them is in both means.
     repeated : int
-        Entries whose step switched a ReLU or a hinge on or off and was therefore made smaller.
+        Entries whose step met a kink and was therefore made smaller.
     unresolved : int
         Those of them whose smallest step still does.
     """
@@ -120,19 +122,23 @@ def check_gradients(net, x, y, loss=None, step=1e-5, sample_weight=None, eps=1e-
 
     Notes
     -----
-    Two things spoil a difference quotient although the gradient is right.
+    The network is differentiated as in a step of training: with the batch's statistics, and with what dropout drops for
+    seed 0. Three things spoil a difference quotient although the gradient is right.
 
-    *Kinks.* A loss with ReLUs or hinges is differentiable almost everywhere, but its quotient over an interval that
-    holds a kink is not its derivative; the larger the batch, the more entries meet one. Whether a step switches any of
-    any sample is read off the activations and margins at its two ends. An entry for which one does is repeated with a
-    tenth, a hundredth and a thousandth of the step, until none does. No entry is left out, and the gradient that is
-    checked plays no part in the choice.
+    *Kinks.* A loss with ReLUs, maxima or hinges is differentiable almost everywhere, but its quotient over an interval
+    that holds a kink is not its derivative; the larger the batch, the more entries meet one. Whether a step switches
+    any ReLU, the number that any maximum is, or any margin is read off the activations of all samples at its two ends.
+    An entry for which one does is repeated with a tenth, a hundredth and a thousandth of the step, until none does. No
+    entry is left out, and the gradient that is checked plays no part in the choice.
 
     *Rounding.* J(p + step) and J(p - step) agree in most of their digits. Their difference is formed sample by sample
     from the outputs z+ and z-; for cross-entropy as log(sum_k p_k exp(d_k)) - sum_k t_k d_k, with d = z+ - z-,
     p = softmax(z-) and the target t. It is evaluated with log1p and expm1, so that nothing cancels but the outputs
     themselves; likewise for the other losses. The loss's value is thus that of its definition, not of the compiled
     kernel; the gradient that it is compared with is the kernel's.
+
+    *Zeros.* A bias before a batch normalisation changes nothing. What the quotient shows of it is rounding, divided by
+    the step: an entry of which both gradients are below 2^-50 / step counts as two zeros.
 
     Examples
     --------
@@ -161,33 +167,37 @@ def check_gradients(net, x, y, loss=None, step=1e-5, sample_weight=None, eps=1e-
     owner = np.empty(size, np.int64)  # the index of each parameter's layer
     for name, part in net.views(owner).items():
         part[...] = int(name.split(".")[0])
-    probes = _probes(net)
+    kinks = [
+        i for i, layer in enumerate(net.layers) if isinstance(layer, (ReLU, MaxPool1D, MaxPool2D, GlobalMaxPool1D))
+    ]
+    networks = _beginnings(net, kinks)
 
     plain, final = np.empty(size), np.empty(size)
     repeated, unresolved = np.zeros(size, bool), np.zeros(size, bool)
-    for i, value in enumerate(net.parameters.copy()):
-        behind = [probe for layer, probe in probes if layer > owner[i]]
+    for p, value in enumerate(net.parameters.copy()):
+        moved = {length: network for length, network in networks.items() if length > owner[p]}
+        behind = [i for i in kinks if i > owner[p]]
         for scale in (1.0, *SMALLER_STEPS):
             above, below = value + step * scale, value - step * scale
-            z_above, on_above = _at(above, i, net, behind, x)
-            z_below, on_below = _at(below, i, net, behind, x)
-            final[i] = _loss_difference(loss, z_above, z_below, targets, weights) / (above - below)
-            final[i] += l2[i] * (above + below)
+            z_above, on_above = _at(above, p, moved, behind, x)
+            z_below, on_below = _at(below, p, moved, behind, x)
+            final[p] = _loss_difference(loss, z_above, z_below, targets, weights) / (above - below)
+            final[p] += l2[p] * (above + below)
             if isinstance(loss, MultiClassHinge):
                 on_above.append((_margins(z_above) > 0) & (targets[:, :, None] > 0))
                 on_below.append((_margins(z_below) > 0) & (targets[:, :, None] > 0))
-            unresolved[i] = any(np.any(a != b) for a, b in zip(on_above, on_below, strict=True))
+            unresolved[p] = any(np.any(a != b) for a, b in zip(on_above, on_below, strict=True))
             if scale == 1.0:
-                plain[i], repeated[i] = final[i], unresolved[i]
-            if not unresolved[i]:
+                plain[p], repeated[p] = final[p], unresolved[p]
+            if not unresolved[p]:
                 break
-        for network in (net, *behind):
-            network.parameters[i] = value
+        for network in moved.values():
+            network.parameters[p] = value
     plain, final, repeated, unresolved = map(net.views, (plain, final, repeated, unresolved))
     return {
         name: CheckedParameter(
-            error=relative_error(analytic[name], final[name], eps),
-            plain_error=relative_error(analytic[name], plain[name], eps),
+            error=_error(analytic[name], final[name], step, eps),
+            plain_error=_error(analytic[name], plain[name], step, eps),
             entries=analytic[name].size,
             repeated=int(repeated[name].sum()),
             unresolved=int(unresolved[name].sum()),
@@ -196,22 +206,45 @@ def check_gradients(net, x, y, loss=None, step=1e-5, sample_weight=None, eps=1e-
     }
 
 
-def _probes(net):
-    """Return (index, network) for each ReLU of `net`: the layers up to it, with the same parameters."""
-    probes = []
-    for i, layer in enumerate(net.layers):
-        if isinstance(layer, ReLU):
-            probe = Sequential(net.layers[: i + 1], net.input, net.dtype, net.seed)
-            probe.parameters[:] = net.parameters[: probe.parameters.size]
-            probes.append((i, probe))
-    return probes
+def _error(analytic, numerical, step, eps):
+    """Return the relative error, with what rounding may have made of two zeros taken for that."""
+    differ = np.maximum(np.abs(analytic), np.abs(numerical)) > 2**-50 / step
+    return relative_error(np.where(differ, analytic, 0), np.where(differ, numerical, 0), eps)
 
 
-def _at(value, i, net, probes, x):
-    """Return the outputs, and for each probe where its ReLU is on, with parameter `i` set to `value`."""
-    for network in (net, *probes):
-        network.parameters[i] = value
-    return net.forward(x), [probe.forward(x) > 0 for probe in probes]
+def _beginnings(net, kinks):
+    """Return the network and those beginnings of it that its kinks are read off, by their number of layers."""
+    lengths = {len(net.layers)}
+    for i in kinks:
+        before = set() if isinstance(net.layers[i], ReLU) else {i}
+        lengths |= before | ({i + 1} if isinstance(net.layers[i], (ReLU, GlobalMaxPool1D)) else set())
+    networks = {length: Sequential(net.layers[:length], net.input, net.dtype, net.seed) for length in lengths}
+    for network in networks.values():
+        network.parameters[:] = net.parameters[: network.parameters.size]
+    return networks
+
+
+def _at(value, p, networks, kinks, x):
+    """Return the network's outputs in training and the switches of its kinked layers, with parameter `p` at `value`."""
+    outputs = {}
+    for length, network in networks.items():
+        network.parameters[p] = value
+        outputs[length] = y = np.empty((len(x), *network.output_shape))
+        network.program.backward(x, network.parameters, None, np.empty(network.program.size), y=y)
+    layers = networks[max(networks)].layers
+    return outputs[max(networks)], [_switches(layers[i], outputs.get(i), outputs.get(i + 1)) for i in kinks]
+
+
+def _switches(layer, x, y):
+    """Return where a ReLU is on, or which number of `x` each maximum `y` is: they change at a kink."""
+    if isinstance(layer, ReLU):
+        return y > 0
+    if isinstance(layer, GlobalMaxPool1D):  # some positions do not count
+        return np.argmax(x == y[:, None], axis=1)
+    axes = tuple(range(1, layer.rank + 1))
+    windows = sliding_window_view(x, pair("pool_size", layer.pool_size, layer.rank), axes)
+    windows = windows[:, *(slice(None, None, stride) for stride in pair("stride", layer.stride, layer.rank))]
+    return windows.reshape(*windows.shape[: x.ndim], -1).argmax(axis=-1)
 
 
 def _loss_difference(loss, above, below, targets, weights):

@@ -60,6 +60,97 @@ def test_kinks_are_met_with_smaller_steps_and_no_entry_is_left_out():
     assert fc.gradcheck(net, x, y, step=1e-3) == {name: found.error for name, found in checked.items()}
 
 
+def small(*shape):
+    """Numbers of which no two are alike."""
+    return np.random.default_rng(3).normal(size=shape)
+
+
+IMAGES = small(6, 8, 8, 2)
+EVERYTHING = {
+    "images": (
+        [
+            fc.Conv2D(4, 3, padding="same"), fc.BatchNorm(), fc.ReLU(), fc.MaxPool2D(2, stride=1), fc.Dropout(0.3),
+            fc.Conv2D(5, 2, stride=2, padding=1, dilation=2), fc.Tanh(), fc.AvgPool2D(2), fc.Flatten(), fc.Dense(6),
+            fc.BatchNorm(), fc.Sigmoid(), fc.Dense(3),
+        ],
+        fc.ImageInput(8, 8, 2),
+        IMAGES,
+    ),
+    "sequences": (
+        [fc.Conv1D(4, 2, dilation=2), fc.MaxPool1D(3, stride=2), fc.BatchNorm(), fc.GlobalMaxPool1D(), fc.Dense(3)],
+        fc.SequenceInput(8, 16),
+        IMAGES.reshape(6, 8, 16),
+    ),
+    "strings": (
+        [fc.Embedding(3), fc.Conv1D(4, 3, padding="same"), fc.GlobalMaxPool1D(), fc.Dropout(0.5), fc.Dense(3)],
+        fc.OneHotInput(8, 5),
+        np.concatenate([CODES, CODES[:2, ::-1]]),
+    ),
+}  # fmt: skip
+everything = pytest.mark.parametrize("layers, input, x", EVERYTHING.values(), ids=EVERYTHING)
+
+
+@everything
+@pytest.mark.parametrize(
+    "loss",
+    [None, fc.FocalLoss(1.5, class_weight="balanced"), fc.MeanSquaredError(l2=0.1), fc.MultiClassHinge()],
+    ids=lambda loss: type(loss).__name__,
+)
+def test_networks_of_all_layers_pass(layers, input, x, loss):
+    """The bias before a batch normalisation among them: its gradient is zero, and rounding is not taken for another."""
+    checked = check_gradients(network(layers, input), x, [0, 2, 1, 2, 0, 1], loss)
+    for name, found in checked.items():
+        assert found.unresolved == 0 and found.error <= 1e-6, name
+
+
+@pytest.mark.parametrize(
+    "layers, input",
+    [
+        ([fc.Conv2D(3, 3), fc.MaxPool2D(2), fc.Flatten()], fc.ImageInput(8, 8, 2)),
+        ([fc.Conv2D(3, 3), fc.MaxPool2D((3, 2), stride=1), fc.Flatten()], fc.ImageInput(8, 8, 2)),
+        ([fc.Conv1D(3, 3), fc.MaxPool1D(3, stride=2), fc.Flatten()], fc.SequenceInput(8, 16)),
+        ([fc.Conv1D(3, 3), fc.GlobalMaxPool1D()], fc.SequenceInput(8, 16)),
+    ],
+    ids=lambda part: repr(part[1]) if isinstance(part, list) else "",
+)
+def test_a_step_that_makes_another_number_the_largest_is_made_smaller(layers, input):
+    net = network([*layers, fc.Dense(3)], input)
+    x, y = small(60, *input.shape), RNG.integers(0, 3, 60)
+    found = check_gradients(net, x, y, step=1e-2)["0.w"]
+    assert found.repeated > 0 and found.unresolved == 0
+    assert found.error < 0.1 * found.plain_error
+
+
+@pytest.mark.parametrize("name", ["0.w", "1.gamma", "1.beta", "5.w", "10.gamma"])
+def test_a_wrong_gradient_behind_or_before_a_batch_normalisation_is_caught(monkeypatch, name):
+    right = fc.Sequential.loss_and_gradients
+
+    def loss_and_gradients(self, *args, **kwargs):
+        loss, gradients = right(self, *args, **kwargs)
+        return loss, {**gradients, name: 1.001 * gradients[name]}
+
+    layers, input, x = EVERYTHING["images"]
+    net = network(layers, input)
+    monkeypatch.setattr(fc.Sequential, "loss_and_gradients", loss_and_gradients)
+    errors = fc.gradcheck(net, x, [0, 2, 1, 2, 0, 1])
+    assert errors.pop(name) > 1e-4
+    assert max(errors.values()) <= 1e-6
+
+
+@pytest.mark.parametrize("wrong, error", [(0, 0), (1e-9, 1)], ids=str)
+def test_zeros_are_told_from_rounding_but_not_from_small_numbers(monkeypatch, wrong, error):
+    """The bias before a batch normalisation has no effect; its quotient is rounding, some 1e-11 for a step of 1e-5."""
+    right = fc.Sequential.loss_and_gradients
+
+    def loss_and_gradients(self, *args, **kwargs):
+        loss, gradients = right(self, *args, **kwargs)
+        return loss, {**gradients, "0.b": gradients["0.b"] + wrong}
+
+    net = network([fc.Dense(3), fc.BatchNorm(), fc.Dense(3)], fc.VectorInput(16))
+    monkeypatch.setattr(fc.Sequential, "loss_and_gradients", loss_and_gradients)
+    assert fc.gradcheck(net, small(6, 16), [0, 2, 1, 2, 0, 1])["0.b"] == pytest.approx(error, abs=0.1 * error)
+
+
 @smooth
 def test_a_float32_network_is_checked_in_float64_and_left_unchanged(layers, input):
     net = network(layers, input, "float32")

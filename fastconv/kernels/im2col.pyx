@@ -1,8 +1,15 @@
 """Windows of images as rows of a matrix, and the adjoint: the copy that a direct convolution does without."""
 
-from cython.parallel cimport prange
+from cython.parallel cimport parallel
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, memset
+
+cdef extern from "team.h" nogil:
+    ctypedef struct fc_team:
+        int next
+    void fc_join(fc_team *)
+    int fc_take(fc_team *)
+    void fc_wait(fc_team *)
 
 ctypedef fused element:
     float
@@ -18,7 +25,8 @@ ctypedef struct Windows:
     Py_ssize_t dh, dw                   # dilation
 
 cdef Py_ssize_t LARGEST = 1 << 30   # strides, paddings and dilations: products of two do not overflow
-cdef Py_ssize_t THREADED = 1 << 18  # bytes to copy, some 25 microseconds of work, that make threads worth their start
+cdef Py_ssize_t THREADED = 1 << 18  # bytes of a matrix that make threads worth their start
+cdef Py_ssize_t PIECE = 1 << 15     # bytes that a thread takes at a time
 
 
 cdef inline void copy(Py_ssize_t size, const char *x, char *y) noexcept nogil:
@@ -102,6 +110,39 @@ cdef inline void scatter_line(
                 v += run
 
 
+cdef void share(
+    const Windows *k, bint adjoint, Py_ssize_t n, Py_ssize_t piece, const element *x,
+    fc_team *team,
+    element *y,  # OUT
+) noexcept nogil:
+    """What one thread does of the n lines of y: some at a time, until none is left."""
+    cdef Py_ssize_t i, at, pixels = k.width * k.channels, cols = k.columns * k.kh * k.kw * k.channels
+    fc_join(team)
+    at = fc_take(team) * piece
+    while at < n:
+        for i in range(at, min(n, at + piece)):
+            if adjoint:
+                scatter_line(k, i % k.height, x + i // k.height * k.lines * cols, y + i * pixels)
+            else:
+                gather_line(k, i % k.lines, x + i // k.lines * k.height * pixels, y + i * cols)
+        at = fc_take(team) * piece
+    fc_wait(team)
+
+
+cdef void run(
+    const Windows *k, bint adjoint, Py_ssize_t images, int threads, const element *x,
+    element *y,  # OUT
+) noexcept nogil:
+    """All lines of y, on threads where that pays."""
+    cdef Py_ssize_t n = images * (k.height if adjoint else k.lines)
+    cdef Py_ssize_t size = images * k.lines * k.columns * k.kh * k.kw * k.channels * <Py_ssize_t> sizeof(element)
+    cdef fc_team team
+    memset(&team, 0, sizeof(team))
+    threads = threads if size >= THREADED else 1
+    with parallel(num_threads=threads, use_threads_if=threads > 1):
+        share(k, adjoint, n, n // (size // PIECE + 1) + 1, x, &team, y)
+
+
 cdef int describe(const Py_ssize_t *images, const Py_ssize_t *cols, stride, before, dilation, Windows *k) except -1:
     """The windows of images (N, H, W, C) that fill cols (N, OH, OW, KH, KW, C)."""
     if images[0] != cols[0] or images[3] != cols[5]:
@@ -141,14 +182,10 @@ def im2col(
     [[1.0, 2.0], [2.0, 3.0]]
     """
     cdef Windows k
-    cdef Py_ssize_t i, n = x.shape[0] * cols.shape[1]
-    cdef Py_ssize_t image = x.shape[1] * x.shape[2] * x.shape[3]
-    cdef Py_ssize_t line = cols.shape[2] * cols.shape[3] * cols.shape[4] * cols.shape[5]
     describe(x.shape, cols.shape, stride, before, dilation, &k)
-    if n * line * <Py_ssize_t> sizeof(element) < THREADED:
-        threads = 1
-    for i in prange(n if line else 0, nogil=True, schedule="static", num_threads=threads):
-        gather_line(&k, i % k.lines, &x[0, 0, 0, 0] + i // k.lines * image, &cols[0, 0, 0, 0, 0, 0] + i * line)
+    if cols.size:
+        with nogil:
+            run(&k, False, x.shape[0], threads, &x[0, 0, 0, 0], &cols[0, 0, 0, 0, 0, 0])
 
 
 def col2im(
@@ -174,11 +211,7 @@ def col2im(
     [1.0, 4.0, 3.0]
     """
     cdef Windows k
-    cdef Py_ssize_t i, n = x.shape[0] * x.shape[1]
-    cdef Py_ssize_t line = x.shape[2] * x.shape[3]
-    cdef Py_ssize_t image = cols.shape[1] * cols.shape[2] * cols.shape[3] * cols.shape[4] * cols.shape[5]
     describe(x.shape, cols.shape, stride, before, dilation, &k)
-    if cols.shape[0] * image * <Py_ssize_t> sizeof(element) < THREADED:
-        threads = 1
-    for i in prange(n if line else 0, nogil=True, schedule="static", num_threads=threads):
-        scatter_line(&k, i % k.height, &cols[0, 0, 0, 0, 0, 0] + i // k.height * image, &x[0, 0, 0, 0] + i * line)
+    if x.size:
+        with nogil:
+            run(&k, True, x.shape[0], threads, &cols[0, 0, 0, 0, 0, 0], &x[0, 0, 0, 0])
