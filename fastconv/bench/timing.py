@@ -15,7 +15,7 @@ import numpy as np
 
 from fastconv import engine
 from fastconv.arrays import positive
-from fastconv.bench import contestants, peak, peers
+from fastconv.bench import contestants, frameworks, peak, peers
 from fastconv.bench.contestants import Task
 from fastconv.config import config
 from fastconv.datasets import load_surnames
@@ -221,7 +221,7 @@ class Worker:
 
     def __init__(self, kind, name, threads, path, **request):
         self.name, self.threads = name, threads
-        environment = peers.subprocess_environment(threads)
+        environment = frameworks.subprocess_environment(threads)
         environment["OPENBLAS_NUM_THREADS"] = str(threads)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "fastconv.bench.worker", kind, name, str(threads), path],

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastconv.bench import contestants, predictors
 from fastconv.bench.contestants import Task
-from fastconv.bench.peers import PeerUnavailable
+from fastconv.bench.frameworks import PeerUnavailable
 
 
 class Training:

@@ -6,7 +6,7 @@ Three modules, from the page to the program:
   (M_F, M_X, V_X);
 - `kernels`: every operation of the library by an obvious algorithm, forward and backward;
 - `networks`: the surname ConvNet trained in three ways, from the naive matrices to what
-  NumPy and SciPy do best.
+  NumPy and SciPy do best, and a ConvNet over images as NumPy does best.
 
 Tests and benchmarks compare the library with this package. The library itself never calls it.
 """
