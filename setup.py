@@ -11,8 +11,8 @@ from setuptools.errors import CompileError, LinkError
 
 X86 = platform.machine().lower() in {"x86_64", "amd64"}
 # Contraction is off on x86 so that AVX2 and AVX-512 give the same bits: where a fused multiply-add is meant, the source
-# says so. Elsewhere there is one build only, and the compiler may fuse.
-COMMON = ["-Wno-unused-function"] + (["-ffp-contract=off"] if X86 else ["-ffp-contract=fast"])
+# says so. Elsewhere there is one build only, and the compiler may fuse. Nobody reads errno: roots can be vectors.
+COMMON = ["-Wno-unused-function", "-fno-math-errno"] + (["-ffp-contract=off"] if X86 else ["-ffp-contract=fast"])
 # FASTCONV_SANITIZE=1, for tests/sanitize.sh: the first error of memory or arithmetic ends the process. Python's own
 # flags define signed overflow, which would hide it.
 SANITIZE = os.environ.get("FASTCONV_SANITIZE") == "1"
@@ -30,7 +30,10 @@ if X86:
         "-mprefer-vector-width=512",
     ]
 ENGINE = [
-    f"fastconv/engine/{name}" for name in ("step.pxi", "program.pxi", "plan.pxd", "chunk.pxd", "peak.pxi", "team.h")
+    f"fastconv/engine/{name}"
+    for name in (
+        "step.pxi", "program.pxi", "plan.pxd", "chunk.pxd", "loss.pxd", "optimiser.pxd", "peak.pxi", "memory.h", "team.h"
+    )  # fmt: skip
 ]
 KERNELS = [
     f"fastconv/kernels/{name}" for name in sorted(os.listdir("fastconv/kernels")) if name.endswith((".pxd", ".h"))
@@ -74,11 +77,13 @@ extensions = [
     )
     for level, flags in LEVELS.items()
 ]
-for name in ("engine.cpu", "kernels.encode"):
+for name in ("engine.cpu", "kernels.augmentation", "kernels.encode", "kernels.im2col"):
     extensions.append(
         Extension(
             f"fastconv.{name}",
             [f"fastconv/{name.replace('.', '/')}.pyx"],
+            depends=KERNELS,
+            include_dirs=["fastconv/kernels"],
             extra_compile_args=COMMON,
             extra_link_args=LINK,
         )

@@ -10,6 +10,7 @@ import pytest
 from fastconv import Alphabet, functional
 from fastconv.engine import cpu
 from fastconv.reference import kernels as twin
+from fastconv.reference import learning
 
 KINDS = {"fastconv": functional, "NumPy twin": twin}
 LENGTH = 19
@@ -100,11 +101,51 @@ def test_softmax_cross_entropy(benchmark, rng, kernels, layers):
     run(benchmark, kernels, "softmax_cross_entropy", layers, layers.dy3, labels)
 
 
+LOSSES = {
+    "focal_loss": (functional.focal_loss, lambda z, t: learning.focal_loss(z, t, 2.0)),
+    "mean_squared_error": (functional.mean_squared_error, learning.mean_squared_error),
+    "multi_class_hinge": (functional.multi_class_hinge, learning.multi_class_hinge),
+}
+
+
+@pytest.mark.benchmark(group="other losses", max_time=0.3)
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_losses(benchmark, rng, layers, name, kind):
+    labels = rng.integers(0, layers.dy3.shape[1], len(layers.dy3))
+    mine, theirs = LOSSES[name]
+    if kind == "fastconv":
+        benchmark(mine, layers.dy3, labels, threads=1)
+    elif len(layers.codes) > 19:
+        pytest.skip("the NumPy twins run at the smallest size")
+    else:
+        benchmark(theirs, layers.dy3, learning.one_hot(labels, layers.dy3.shape[1], layers.dy3.dtype))
+
+
 @pytest.mark.benchmark(group="sgd", max_time=0.3)
 def test_sgd(benchmark, rng, kernels):
     """As many parameters as the network with 30/30 filters has."""
     p, g, v = (rng.normal(size=14_640).astype(np.float32) for _ in range(3))
     benchmark(kernels.sgd, p, g, v, 0.001, 0.9)
+
+
+OPTIMISERS = {
+    "rmsprop": (functional.rmsprop, lambda p, g, v, s: learning.rmsprop(p, g, [v, s], 0.001)),
+    "adam": (functional.adam, lambda p, g, m, s: learning.adam(p, g, [m, s], 0.001, 0)),
+}
+
+
+@pytest.mark.benchmark(group="other optimisers", max_time=0.3)
+@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_optimisers(benchmark, rng, name, kind):
+    """As many parameters as the network with 30/30 filters has."""
+    arrays = [rng.uniform(size=14_640).astype(np.float32) for _ in range(4)]
+    mine, theirs = OPTIMISERS[name]
+    if kind == "fastconv":
+        benchmark(mine, *arrays, 0.001)
+    else:
+        benchmark(theirs, *arrays)
 
 
 @pytest.mark.benchmark(group="multiply-add peak", max_time=0.3)

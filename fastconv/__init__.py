@@ -9,6 +9,8 @@ import importlib
 __version__ = "0.1.0"
 
 _NAMES = {
+    "Adam": "optim",
+    "AdamW": "optim",
     "Alphabet": "text",
     "UnknownCharacterWarning": "text",
     "AvgPool2D": "layers",
@@ -19,13 +21,17 @@ _NAMES = {
     "Dropout": "layers",
     "Embedding": "layers",
     "Flatten": "layers",
+    "FocalLoss": "losses",
     "GlobalMaxPool1D": "layers",
     "History": "training",
     "ImageInput": "layers",
     "MaxPool1D": "layers",
     "MaxPool2D": "layers",
+    "MeanSquaredError": "losses",
+    "MultiClassHinge": "losses",
     "OneHotConv1D": "layers",
     "OneHotInput": "layers",
+    "RMSprop": "optim",
     "ReLU": "layers",
     "SGD": "optim",
     "SequenceInput": "layers",
@@ -40,9 +46,9 @@ _NAMES = {
     "show_config": "config",
 }
 _MODULES = (
-    "bench", "cli", "config", "datasets", "engine", "errors", "functional", "geometry", "imbalance", "kernels",
-    "layers", "losses", "modelfile", "models", "network", "optim", "plots", "reference", "reproduce", "text",
-    "training",
+    "augment", "bench", "cli", "config", "datasets", "engine", "errors", "functional", "geometry", "imbalance",
+    "kernels", "layers", "losses", "modelfile", "models", "network", "optim", "plots", "preprocess", "reference",
+    "reproduce", "schedules", "text", "training",
 )  # fmt: skip
 __all__ = [*_NAMES, "__version__"]
 

@@ -13,6 +13,13 @@ def positive(name, value):
     return int(value)
 
 
+def whole(name, value):
+    """Return `value` as an int, or raise RangeError if it is not an integer >= 0."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 0:
+        raise RangeError(f"{name}: expected an integer >= 0, got {value!r}")
+    return int(value)
+
+
 def checked_seed(name, value):
     """Return `value` as an int, or raise RangeError if it is not an integer >= 0."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < 0:

@@ -27,3 +27,7 @@ class ModelFormatError(FastconvError, ValueError):
 
 class NonFiniteLossError(FastconvError, ValueError):
     """The training loss is no longer a finite number."""
+
+
+class NotFittedError(FastconvError, ValueError):
+    """What has to be fitted first has not been."""

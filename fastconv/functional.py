@@ -1,25 +1,31 @@
 """Functions on arrays: every kernel by itself, forward and backward, with checked shapes.
 
-Each runs a plan of one operation on the engine, so what is checked here is what a network runs.
+Each runs a plan of one operation on the engine, so what is checked here is what a network runs. Only :func:`im2col`
+and :func:`col2im` are kernels that no network needs.
 
 Dimensions: N samples, L positions, H lines, W pixels of a line, C channels, K (KH, KW) filter width, V alphabet, F
 filters, P (PH, PW) outputs. Arrays are float32 or float64; mixed dtypes become float64. No input is modified.
 """
 
 import math
+import operator
+import sys
 
 import numpy as np
 
-from fastconv import engine
-from fastconv.arrays import aligned_zeros, checked_seed, codes_array, floats_array, labels_array
-from fastconv.errors import RangeError, ShapeError
+from fastconv import engine, losses, optim
+from fastconv.arrays import aligned_zeros, checked_seed, codes_array, contiguous, floats_array, labels_array, whole
+from fastconv.errors import DTypeError, RangeError, ShapeError
 from fastconv.geometry import paddings, pair, windows
+from fastconv.kernels import im2col as columns
 
 __all__ = [
+    "adam",
     "avg_pool2d",
     "avg_pool2d_backward",
     "batch_norm",
     "batch_norm_backward",
+    "col2im",
     "conv1d",
     "conv1d_backward",
     "conv2d",
@@ -29,16 +35,21 @@ __all__ = [
     "dropout",
     "embedding",
     "embedding_backward",
+    "focal_loss",
     "global_max_pool1d",
     "global_max_pool1d_backward",
+    "im2col",
     "max_pool1d",
     "max_pool1d_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    "mean_squared_error",
+    "multi_class_hinge",
     "onehot_conv1d",
     "onehot_conv1d_backward",
     "relu",
     "relu_backward",
+    "rmsprop",
     "sgd",
     "sigmoid",
     "sigmoid_backward",
@@ -89,11 +100,11 @@ AXES = {1: ("L",), 2: ("H", "W")}
 
 
 def _slides(function, name, shape, kernel, stride, padding, dilation):
-    """Return the engine's window for the positions or pixels of `shape`."""
+    """Return the outputs of each axis and the engine's window for the positions or pixels of `shape`."""
     rank = len(kernel)
     stride, dilation = pair(f"{function}: stride", stride, rank), pair(f"{function}: dilation", dilation, rank)
     try:
-        return windows(shape, kernel, stride, paddings(f"{function}: padding", padding, rank), dilation)[1]
+        return windows(shape, kernel, stride, paddings(f"{function}: padding", padding, rank), dilation)
     except ShapeError as error:
         raise ShapeError(f"{function}: {name} of {shape} does not fit filters of {kernel}: {error}") from None
 
@@ -119,7 +130,7 @@ def _convolution(function, x, w, b, stride, padding, dilation, backward=False):
     if b is not None:
         _shape(function, "b", b, (filters,))
     shape = x.shape[1 : rank + 1]
-    window = _slides(function, "codes" if codes else "x", shape, tuple(kernel), stride, padding, dilation)
+    _, window = _slides(function, "codes" if codes else "x", shape, tuple(kernel), stride, padding, dilation)
     op = (function.removesuffix("_backward"), filters, window, b is not None)
     return x, w, _Op(op, (*shape, channels), w.dtype, [w] if b is None else [w, b], codes, backward)
 
@@ -342,7 +353,7 @@ def _pooling(function, x, size, stride):
     rank = 2 if "2d" in function else 1
     _shape(function, "x", x, ("N", *AXES[rank], "C"))
     size = pair(f"{function}: pool_size", size, rank)
-    window = _slides(function, "x", x.shape[1:-1], size, size if stride is None else stride, 0, 1)
+    _, window = _slides(function, "x", x.shape[1:-1], size, size if stride is None else stride, 0, 1)
     return x, _Op(("max_pool" if function.startswith("max") else "avg_pool", window), x.shape[1:], x.dtype)
 
 
@@ -719,16 +730,38 @@ def softmax(x, threads=None):
     return _Op(None, x.shape[1:], x.dtype).forward(x, threads, probabilities=True)
 
 
-def softmax_cross_entropy(logits, labels, sample_weight=None, label_smoothing=0.0, threads=None):
+def run_loss(loss, outputs, labels, targets, weights, threads):
+    """Return a loss and its gradient by the outputs, (N, K), given the arrays of :meth:`losses.Loss.arrays`.
+
+    L2 in the cost is left out: there are no weights.
+    """
+    op = _Op(None, outputs.shape[1:], outputs.dtype)  # no layers: no parameters, no gradient by them
+    gradient = np.empty_like(outputs)
+    value, _ = op.program.gradient(
+        outputs, op.parameters, loss.lower(), labels, targets, weights, op.parameters, gradient, engine.threads(threads)
+    )
+    return value, gradient
+
+
+def _loss(function, loss, name, outputs, y, sample_weight, threads):
+    (outputs,) = _floats(function, **{name: outputs})
+    _shape(function, name, outputs, ("N", "K"))
+    if min(outputs.shape) < 1:
+        raise ShapeError(f"{function}: {name} are empty: {outputs.shape}")
+    return run_loss(loss, outputs, *loss.arrays(y, *outputs.shape, outputs.dtype, sample_weight, function), threads)
+
+
+def softmax_cross_entropy(logits, y, sample_weight=None, label_smoothing=0.0, threads=None):
     """Return the loss and its gradient by the logits, computed in one pass.
 
     Parameters
     ----------
     logits : (N, K) float32 or float64
         At least one sample.
-    labels : (N,) int
-        0..K-1.
+    y : (N,) int or (N, K)
+        Labels, 0..K-1, or soft targets >= 0.
     sample_weight : (N,), optional
+        Finite, >= 0.
     label_smoothing : float
         Share of the target spread evenly over the classes, in [0, 1).
     threads : int, optional
@@ -739,6 +772,10 @@ def softmax_cross_entropy(logits, labels, sample_weight=None, label_smoothing=0.
         Mean over the N samples of weight x cross-entropy.
     dlogits : (N, K)
 
+    See Also
+    --------
+    fastconv.SoftmaxCrossEntropy : the equations, as of each loss below.
+
     Examples
     --------
     >>> from fastconv.functional import softmax_cross_entropy
@@ -746,32 +783,106 @@ def softmax_cross_entropy(logits, labels, sample_weight=None, label_smoothing=0.
     >>> round(loss, 4), dlogits.tolist()
     (0.6931, [[0.5, -0.5]])
     """
-    name = "softmax_cross_entropy"
-    (logits,) = _floats(name, logits=logits)
-    _shape(name, "logits", logits, ("N", "K"))
-    if min(logits.shape) < 1:
-        raise ShapeError(f"{name}: logits are empty: {logits.shape}")
-    if not 0 <= label_smoothing < 1:
-        raise RangeError(f"{name}: label_smoothing lies in [0, 1), got {label_smoothing!r}")
-    labels = labels_array(labels, *logits.shape, name)
-    if sample_weight is not None:
-        sample_weight = floats_array(np.asarray(sample_weight), logits.dtype, name, "sample_weight")
-        _shape(name, "sample_weight", sample_weight, (len(logits),))
-    op = _Op(None, logits.shape[1:], logits.dtype)  # a network without layers: no parameters, no gradient by them
-    dlogits = np.empty_like(logits)
-    loss, _ = op.program.gradient(
-        logits, op.parameters, labels, sample_weight, label_smoothing, op.parameters, dlogits, engine.threads(threads)
-    )
-    return loss, dlogits
+    loss = losses.SoftmaxCrossEntropy(label_smoothing=label_smoothing)
+    return _loss("softmax_cross_entropy", loss, "logits", logits, y, sample_weight, threads)
 
 
-def sgd(params, grads, velocity, learning_rate, momentum=0.0):
+def focal_loss(logits, y, sample_weight=None, gamma=2.0, threads=None):
+    """Return the mean over the samples of weight x -(1 - p_y)^gamma log p_y, p = softmax(logits), and its gradient.
+
+    Parameters
+    ----------
+    logits, y, sample_weight, threads
+        As for :func:`softmax_cross_entropy`.
+    gamma : float
+        Finite, >= 0.
+
+    Returns
+    -------
+    loss : float
+    dlogits : (N, K)
+
+    Examples
+    --------
+    >>> from fastconv.functional import focal_loss
+    >>> loss, dlogits = focal_loss([[0.0, 0.0]], [1], gamma=1.0)
+    >>> round(loss, 4), dlogits.round(4).tolist()
+    (0.3466, [[0.4233, -0.4233]])
+    """
+    return _loss("focal_loss", losses.FocalLoss(gamma), "logits", logits, y, sample_weight, threads)
+
+
+def mean_squared_error(outputs, y, sample_weight=None, threads=None):
+    """Return the mean over the samples of weight x sum_k (outputs_k - y_k)^2 / K, and its gradient.
+
+    Parameters
+    ----------
+    outputs : (N, K) float32 or float64
+        At least one sample.
+    y : (N, K) or (N,) int
+        Finite numbers, or labels 0..K-1 that stand for one-hot rows.
+    sample_weight, threads
+        As for :func:`softmax_cross_entropy`.
+
+    Returns
+    -------
+    loss : float
+    doutputs : (N, K)
+
+    Examples
+    --------
+    >>> from fastconv.functional import mean_squared_error
+    >>> loss, doutputs = mean_squared_error([[1.0, 3.0]], [[1.0, -1.0]])
+    >>> loss, doutputs.tolist()
+    (8.0, [[0.0, 4.0]])
+    """
+    return _loss("mean_squared_error", losses.MeanSquaredError(), "outputs", outputs, y, sample_weight, threads)
+
+
+def multi_class_hinge(scores, y, sample_weight=None, threads=None):
+    """Return the mean over the samples of weight x sum_{c != y} max(0, 1 + scores_c - scores_y), and its gradient.
+
+    Parameters
+    ----------
+    scores, y, sample_weight, threads
+        As the arguments of :func:`softmax_cross_entropy`.
+
+    Returns
+    -------
+    loss : float
+    dscores : (N, K)
+
+    Examples
+    --------
+    >>> from fastconv.functional import multi_class_hinge
+    >>> loss, dscores = multi_class_hinge([[0.5, 0.0, -2.0]], [0])
+    >>> loss, dscores.tolist()
+    (0.5, [[-1.0, 1.0, 0.0]])
+    """
+    return _loss("multi_class_hinge", losses.MultiClassHinge(), "scores", scores, y, sample_weight, threads)
+
+
+def _update(function, optimizer, params, grads, state, update=0):
+    """Return the parameters and each array of the optimiser's state after an update."""
+    params, grads, *arrays = _floats(function, params=params, grads=grads, **state)
+    for name, array in zip(("grads", *state), (grads, *arrays), strict=True):
+        _shape(function, name, array, params.shape)
+    params, state = params.copy(), np.stack(arrays)
+    engine.Program.update(optimizer.lower(), params, state, grads, optimizer.rate(update), update)
+    return params, *state
+
+
+def sgd(params, grads, velocity, learning_rate, momentum=0.0, nesterov=False, weight_decay=0.0):
     """Return parameters and velocity after an update: v = momentum * v + lr * g; p = p - v.
 
     Parameters
     ----------
     params, grads, velocity : arrays of one shape, float32 or float64
     learning_rate, momentum : float
+    nesterov : bool
+        p = p - (momentum * v + lr * g) instead, with the new v.
+    weight_decay : float
+        Also p = p - lr * weight_decay * p.
 
     Returns
     -------
@@ -784,9 +895,177 @@ def sgd(params, grads, velocity, learning_rate, momentum=0.0):
     >>> p.tolist(), v.tolist()
     ([-1.5], [2.5])
     """
-    params, grads, velocity = _floats("sgd", params=params, grads=grads, velocity=velocity)
-    _shape("sgd", "grads", grads, params.shape)
-    _shape("sgd", "velocity", velocity, params.shape)
-    params, velocity = params.copy(), velocity.copy()
-    engine.Program.sgd(params, velocity, grads, learning_rate, momentum)
-    return params, velocity
+    optimizer = optim.SGD(learning_rate, momentum, nesterov, weight_decay)
+    return _update("sgd", optimizer, params, grads, dict(velocity=velocity))
+
+
+def rmsprop(params, grads, velocity, square, learning_rate, rho=0.9, momentum=0.0, eps=1e-8, weight_decay=0.0):
+    """Return parameters, velocity and mean square after an update.
+
+    square = rho * square + (1 - rho) * g^2; v = momentum * v + lr * g / (sqrt(square) + eps); p = p - v.
+
+    Parameters
+    ----------
+    params, grads, velocity, square : arrays of one shape, float32 or float64
+    learning_rate, rho, momentum, eps : float
+    weight_decay : float
+        Also p = p - lr * weight_decay * p.
+
+    Returns
+    -------
+    params, velocity, square : arrays
+
+    Examples
+    --------
+    >>> from fastconv.functional import rmsprop
+    >>> p, v, s = rmsprop([1.0], [2.0], [0.0], [4.0], learning_rate=0.5, rho=0.5)
+    >>> p.round(6).tolist(), v.round(6).tolist(), s.tolist()
+    ([0.5], [0.5], [4.0])
+    """
+    optimizer = optim.RMSprop(learning_rate, rho, momentum, eps, weight_decay)
+    return _update("rmsprop", optimizer, params, grads, dict(velocity=velocity, square=square))
+
+
+def adam(params, grads, mean, square, learning_rate, update=0, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+    """Return parameters, mean and mean square after update t - 1, counted from 0.
+
+    mean = beta1 * mean + (1 - beta1) * g; square = beta2 * square + (1 - beta2) * g^2;
+    p = p - lr * mean / (1 - beta1^t) / (sqrt(square / (1 - beta2^t)) + eps).
+
+    Parameters
+    ----------
+    params, grads, mean, square : arrays of one shape, float32 or float64
+    learning_rate : float
+    update : int
+    betas : (float, float)
+    eps : float
+    weight_decay : float
+        AdamW: also p = p - lr * weight_decay * p.
+
+    Returns
+    -------
+    params, mean, square : arrays
+
+    Examples
+    --------
+    >>> from fastconv.functional import adam
+    >>> p, m, s = adam([1.0], [-3.0], [0.0], [0.0], learning_rate=0.5, betas=(0.5, 0.5))
+    >>> p.round(6).tolist(), m.tolist(), s.tolist()
+    ([1.5], [-1.5], [4.5])
+    """
+    optimizer = optim.Adam(learning_rate, betas, eps, weight_decay)
+    update = whole("adam: update", update)
+    return _update("adam", optimizer, params, grads, dict(mean=mean, square=square), update)
+
+
+def _pixels(function, name, x):
+    """Return `x` as contiguous uint8 if it is that, else as floating-point numbers."""
+    x = np.asarray(x)
+    return contiguous(x, np.uint8) if x.dtype == np.uint8 else _floats(function, **{name: x})[0]
+
+
+def _columns(function, shape, kernel_size, stride, padding, dilation):
+    """Return the shapes of images and of the matrix of their windows, and the outputs and the window of each axis."""
+    rank = len(shape) - 2
+    if rank not in AXES or min(shape) < 0:
+        raise ShapeError(f"{function}: expected x of shape (N, H, W, C) or (N, L, C), got {shape}")
+    kernel = pair(f"{function}: kernel_size", kernel_size, rank)
+    outputs, window = _slides(function, "x", shape[1:-1], kernel, stride, padding, dilation)
+    kernel, stride, before, _, dilation = window
+    lines = (1,) * (2 - rank)
+    images, cols = (shape[0], *lines, *shape[1:]), (shape[0], *lines, *outputs, *kernel, shape[-1])
+    # bytes of doubles, no axis counted as empty: then nothing that is multiplied or added later overflows
+    largest = max(math.prod(max(n, 1) for n in axes) for axes in (images, cols))
+    if 8 * largest > sys.maxsize or max(*images, *cols, *stride, *before, *dilation) > 2**30:
+        raise RangeError(f"{function}: a matrix of {' x '.join(map(str, cols))} numbers is too large")
+    return images, cols, outputs, (stride, before, dilation)
+
+
+def im2col(x, kernel_size, stride=1, padding=0, dilation=1, threads=None):
+    """Write the pixels under each window of an image in a row, so that a convolution becomes a matrix product.
+
+    Parameters
+    ----------
+    x : (N, H, W, C) or (N, L, C) array
+        Images or sequences; float32, float64 and uint8 stay, other numbers become float64.
+    kernel_size : int or (int, int)
+        Lines and pixels of a window (KH, KW); positions K of a sequence.
+    stride, dilation : int or (int, int)
+    padding : int, (int, int), "valid" or "same"
+        Zero lines above and below, zero pixels left and right; "same": as many as give ceil(size / stride) windows, an
+        odd one below or right.
+    threads : int, optional
+
+    Returns
+    -------
+    (N, PH, PW, KH*KW*C) or (N, P, K*C) array
+        cols[i, p, q, (u * KW + v) * C + c] = x[i, p * stride + u * dilation - padding, ..., c]; then
+        ``im2col(x, ...) @ w.reshape(-1, F)`` is the convolution of x with w (KH, KW, C, F).
+
+    Raises
+    ------
+    ShapeError, DTypeError, RangeError
+
+    Notes
+    -----
+    Of one sequence it is the assignment's matrix V_X. A network does without it.
+
+    References
+    ----------
+    Chellapilla, Puri and Simard, "High performance convolutional neural networks for document processing", 2006.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.functional import im2col
+    >>> im2col(np.arange(6.0).reshape(1, 2, 3, 1), (2, 2))[0, 0].tolist()
+    [[0.0, 1.0, 3.0, 4.0], [1.0, 2.0, 4.0, 5.0]]
+    >>> im2col([[[1.0], [2.0], [3.0]]], 3, padding="same")[0].tolist()
+    [[0.0, 1.0, 2.0], [1.0, 2.0, 3.0], [2.0, 3.0, 0.0]]
+    """
+    x = _pixels("im2col", "x", x)
+    images, axes, outputs, window = _columns("im2col", x.shape, kernel_size, stride, padding, dilation)
+    cols = np.empty(axes, x.dtype)
+    columns.im2col(x.reshape(images), *window, engine.threads(threads), cols)
+    return cols.reshape(len(x), *outputs, math.prod(axes[3:]))
+
+
+def col2im(cols, shape, kernel_size, stride=1, padding=0, dilation=1, threads=None):
+    """Add the numbers of a matrix of windows to the pixels that they stand for: the adjoint of :func:`im2col`.
+
+    Parameters
+    ----------
+    cols : array
+        As :func:`im2col` returns it, in any shape of that size, such as (N*PH*PW, KH*KW*C).
+    shape : tuple of int
+        (N, H, W, C) of the images, or (N, L, C) of the sequences.
+    kernel_size, stride, padding, dilation, threads
+        As in :func:`im2col`.
+
+    Returns
+    -------
+    array of `shape`
+        Of the dtype of `cols`; sums of uint8 are taken modulo 256.
+
+    Raises
+    ------
+    ShapeError, DTypeError, RangeError
+
+    Examples
+    --------
+    >>> from fastconv.functional import col2im
+    >>> col2im([[1.0, 2.0], [2.0, 3.0]], (1, 3, 1), 2).tolist()
+    [[[1.0], [4.0], [3.0]]]
+    """
+    try:
+        shape = tuple(map(operator.index, shape))
+    except TypeError:
+        raise DTypeError(f"col2im: expected shape of integers, got {shape!r}") from None
+    images, axes, outputs, window = _columns("col2im", shape, kernel_size, stride, padding, dilation)
+    cols = _pixels("col2im", "cols", cols)
+    if cols.size != math.prod(axes):
+        expected = (shape[0], *outputs, math.prod(axes[3:]))
+        raise ShapeError(f"col2im: expected cols of the size of {expected}, got {cols.shape}")
+    x = np.empty(images, cols.dtype)
+    columns.col2im(cols.reshape(axes), *window, engine.threads(threads), x)
+    return x.reshape(shape)

@@ -6,11 +6,11 @@ import numpy as np
 
 from fastconv.errors import RangeError
 from fastconv.layers import ReLU
-from fastconv.losses import SoftmaxCrossEntropy
+from fastconv.losses import FocalLoss, MeanSquaredError, MultiClassHinge, SoftmaxCrossEntropy, checked
 from fastconv.network import Sequential
 
 SMALLER_STEPS = (0.1, 0.01, 0.001)
-"""What a step is multiplied with, one after the other, while a ReLU's kink lies within it."""
+"""What a step is multiplied with, one after the other, while a kink lies within it."""
 
 
 def relative_error(analytic, numerical, eps=1e-12):
@@ -50,7 +50,7 @@ class CheckedParameter:
     entries : int
         Entries of the array; every one of them is in both means.
     repeated : int
-        Entries whose step switched a ReLU on or off and was therefore made smaller.
+        Entries whose step switched a ReLU or a hinge on or off and was therefore made smaller.
     unresolved : int
         Those of them whose smallest step still does.
     """
@@ -71,7 +71,8 @@ def gradcheck(net, x, y, loss=None, step=1e-5, sample_weight=None, eps=1e-12):
         Unchanged; a float32 network is checked as a float64 copy.
     x, y : arrays
         A labelled batch, as for :meth:`Sequential.loss_and_gradients`.
-    loss : SoftmaxCrossEntropy, optional
+    loss : Loss, optional
+        By default :class:`SoftmaxCrossEntropy`.
     step : float
         Of the differences: (J(p + step) - J(p - step)) / (2 step).
     sample_weight : (N,) array, optional
@@ -95,8 +96,8 @@ def gradcheck(net, x, y, loss=None, step=1e-5, sample_weight=None, eps=1e-12):
     >>> max(errors.values()) < 1e-8
     True
     """
-    checked = check_gradients(net, x, y, loss, step, sample_weight, eps)
-    return {name: parameter.error for name, parameter in checked.items()}
+    found = check_gradients(net, x, y, loss, step, sample_weight, eps)
+    return {name: parameter.error for name, parameter in found.items()}
 
 
 def check_gradients(net, x, y, loss=None, step=1e-5, sample_weight=None, eps=1e-12):
@@ -121,16 +122,17 @@ def check_gradients(net, x, y, loss=None, step=1e-5, sample_weight=None, eps=1e-
     -----
     Two things spoil a difference quotient although the gradient is right.
 
-    *Kinks.* A loss with ReLUs is differentiable almost everywhere, but its quotient over an interval that holds a kink
-    is not its derivative; the larger the batch, the more entries meet one. Whether a step switches any activation of
-    any sample is read off the activations at its two ends. An entry for which one does is repeated with a tenth, a
-    hundredth and a thousandth of the step, until none does. No entry is left out, and the gradient that is checked
-    plays no part in the choice.
+    *Kinks.* A loss with ReLUs or hinges is differentiable almost everywhere, but its quotient over an interval that
+    holds a kink is not its derivative; the larger the batch, the more entries meet one. Whether a step switches any of
+    any sample is read off the activations and margins at its two ends. An entry for which one does is repeated with a
+    tenth, a hundredth and a thousandth of the step, until none does. No entry is left out, and the gradient that is
+    checked plays no part in the choice.
 
     *Rounding.* J(p + step) and J(p - step) agree in most of their digits. Their difference is formed sample by sample
-    from the logits z+ and z-: log(sum_k p_k exp(d_k)) - sum_k t_k d_k, with d = z+ - z-, p = softmax(z-) and the
-    target t. It is evaluated with log1p and expm1, so that nothing cancels but the logits themselves. The loss's value
-    is thus that of its definition, not of the compiled kernel; the gradient that it is compared with is the kernel's.
+    from the outputs z+ and z-; for cross-entropy as log(sum_k p_k exp(d_k)) - sum_k t_k d_k, with d = z+ - z-,
+    p = softmax(z-) and the target t. It is evaluated with log1p and expm1, so that nothing cancels but the outputs
+    themselves; likewise for the other losses. The loss's value is thus that of its definition, not of the compiled
+    kernel; the gradient that it is compared with is the kernel's.
 
     Examples
     --------
@@ -147,14 +149,15 @@ def check_gradients(net, x, y, loss=None, step=1e-5, sample_weight=None, eps=1e-
     if not step > 0:
         raise RangeError(f"gradcheck: step must be positive, got {step!r}")
     net = net.astype("float64")
-    loss = SoftmaxCrossEntropy() if loss is None else loss
+    loss = checked(loss, "gradcheck")
     _, analytic = net.loss_and_gradients(x, y, loss, sample_weight)
-    x, y = net.check_input(x, "gradcheck"), np.asarray(y)
-    classes, size = net.output_shape[0], net.parameters.size
-    weights = loss.sample_weights(y, classes, sample_weight)
-    weights = np.ones(len(y)) if weights is None else weights
-    targets = np.full((len(y), classes), loss.label_smoothing / classes)
-    targets[np.arange(len(y)), y] += 1 - loss.label_smoothing
+    x, size = net.check_input(x, "gradcheck"), net.parameters.size
+    labels, targets, weights = net.check_targets(loss, y, len(x), sample_weight, "gradcheck")
+    targets = np.eye(net.output_shape[0])[labels] if targets is None else targets
+    weights = np.ones(len(x)) if weights is None else weights
+    l2 = np.zeros(size)  # of each parameter
+    for name, part in net.views(l2).items():
+        part[...] = loss.l2 * name.endswith(".w")
     owner = np.empty(size, np.int64)  # the index of each parameter's layer
     for name, part in net.views(owner).items():
         part[...] = int(name.split(".")[0])
@@ -168,7 +171,11 @@ def check_gradients(net, x, y, loss=None, step=1e-5, sample_weight=None, eps=1e-
             above, below = value + step * scale, value - step * scale
             z_above, on_above = _at(above, i, net, behind, x)
             z_below, on_below = _at(below, i, net, behind, x)
-            final[i] = _loss_difference(z_above, z_below, targets, weights) / (above - below)
+            final[i] = _loss_difference(loss, z_above, z_below, targets, weights) / (above - below)
+            final[i] += l2[i] * (above + below)
+            if isinstance(loss, MultiClassHinge):
+                on_above.append((_margins(z_above) > 0) & (targets[:, :, None] > 0))
+                on_below.append((_margins(z_below) > 0) & (targets[:, :, None] > 0))
             unresolved[i] = any(np.any(a != b) for a, b in zip(on_above, on_below, strict=True))
             if scale == 1.0:
                 plain[i], repeated[i] = final[i], unresolved[i]
@@ -201,17 +208,63 @@ def _probes(net):
 
 
 def _at(value, i, net, probes, x):
-    """Return the logits, and for each probe where its ReLU is on, with parameter `i` set to `value`."""
+    """Return the outputs, and for each probe where its ReLU is on, with parameter `i` set to `value`."""
     for network in (net, *probes):
         network.parameters[i] = value
     return net.forward(x), [probe.forward(x) > 0 for probe in probes]
 
 
-def _loss_difference(above, below, targets, weights):
-    """Return the loss for the logits `above` minus that for `below`, each (N, K), without cancellation."""
+def _loss_difference(loss, above, below, targets, weights):
+    """Return the loss for the outputs `above` minus that for `below`, each (N, K), without cancellation."""
     moved = np.flatnonzero(np.any(above != below, axis=1))
-    below, difference = below[moved], above[moved] - below[moved]
-    p = np.exp(below - below.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
-    change = np.log1p(np.sum(p * np.expm1(difference), axis=1)) - np.sum(targets[moved] * difference, axis=1)
+    change = DIFFERENCES[type(loss)](loss, below[moved], above[moved] - below[moved], targets[moved])
     return float(weights[moved] @ change) / len(weights)
+
+
+def _log_partition_change(z, difference):
+    """Return log(sum exp(z + difference)) - log(sum exp(z)) of each row, and the logarithm of softmax(z)."""
+    log_p = z - z.max(axis=1, keepdims=True)
+    log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
+    return np.log1p(np.sum(np.exp(log_p) * np.expm1(difference), axis=1)), log_p
+
+
+def _cross_entropy_change(loss, z, difference, targets):
+    """The change of -sum s log p, s being the smoothed targets: sum s (that of the log-partition) - s . difference."""
+    mass = targets.sum(axis=1)
+    smoothed = (1 - loss.label_smoothing) * targets + loss.label_smoothing / z.shape[1] * mass[:, None]
+    change, _ = _log_partition_change(z, difference)
+    return mass * change - np.sum(smoothed * difference, axis=1)
+
+
+def _focal_change(loss, z, difference, targets):
+    """The change of -sum t q^gamma log p with q = 1 - p: by the product rule for differences."""
+    partition, log_p = _log_partition_change(z, difference)
+    by = difference - partition[:, None]  # that of log p
+    rest = np.maximum(-np.expm1(log_p), np.finfo(z.dtype).tiny)
+    growth = np.expm1(loss.gamma * np.log1p(-np.exp(log_p) * np.expm1(by) / rest))  # of q^gamma, relative to it
+    return -np.sum(targets * rest**loss.gamma * (growth * log_p + (1 + growth) * by), axis=1)
+
+
+def _squared_error_change(loss, z, difference, targets):
+    return np.mean(difference * (2 * (z - targets) + difference), axis=1)
+
+
+def _margins(z):
+    """Return 1 + z_c - z_y for each class y, along the second axis, and c, along the third; 0 where they are one."""
+    return (1 + z[:, None, :] - z[:, :, None]) * (1 - np.eye(z.shape[1]))
+
+
+def _hinge_change(loss, z, difference, targets):
+    before, after = _margins(z), _margins(z + difference)
+    apart = difference[:, None, :] - difference[:, :, None]
+    change = np.where((before > 0) & (after > 0), apart, np.maximum(after, 0) - np.maximum(before, 0))
+    return np.sum(targets * change.sum(axis=2), axis=1)
+
+
+DIFFERENCES = {
+    SoftmaxCrossEntropy: _cross_entropy_change,
+    FocalLoss: _focal_change,
+    MeanSquaredError: _squared_error_change,
+    MultiClassHinge: _hinge_change,
+}
+"""How the loss of each sample changes with its outputs."""

@@ -19,17 +19,17 @@ from fastconv.files import write_atomically
 
 VERSION = 1
 HEADER_LIMIT = 1 << 20
-DTYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+DTYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "U8": np.dtype("u1")}
 
 
 def write(path, arrays, description):
-    """Write named float arrays and a description (of JSON's types) to a file, atomically.
+    """Write named arrays and a description (of JSON's types) to a file, atomically.
 
     Parameters
     ----------
     path : str or path-like
     arrays : dict of str to array
-        float32 or float64.
+        float32, float64 or uint8.
     description : dict
     """
     header, offset, blocks = {"__metadata__": {"fastconv": str(VERSION), "description": json.dumps(description)}}, 0, []

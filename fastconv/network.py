@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 
 from fastconv import engine, functional, losses, modelfile
-from fastconv.arrays import aligned_zeros, checked_seed, codes_array, floats_array, labels_array
+from fastconv.arrays import aligned_zeros, checked_seed, codes_array, floats_array
 from fastconv.errors import DTypeError, ModelFormatError, RangeError, ShapeError
 from fastconv.layers import INPUTS, LAYERS, Layer, VectorInput
 
@@ -133,18 +133,13 @@ class Sequential:
             return floats_array(x, self.dtype, function, "x")
         return codes_array(x, self.input.depth, function)
 
-    def check_labels(self, y, n, function):
-        """Return `y` as int64 labels of `n` samples, or raise an error that names what is wrong with them."""
+    def check_targets(self, loss, y, n, sample_weight, function):
+        """Return the labels, targets and weights of `n` samples, as :meth:`losses.Loss.arrays` does."""
         if len(self.output_shape) != 1:
             raise ShapeError(
                 f"{function}: a loss needs a vector of logits, the network gives shape {self.output_shape}"
             )
-        return labels_array(y, n, self.output_shape[0], function)
-
-    def check_weights(self, loss, y, sample_weight, function):
-        """Return the weight of every sample as the array that the engine reads, or None where all are one."""
-        weights = loss.sample_weights(y, self.output_shape[0], sample_weight)
-        return None if weights is None else floats_array(weights, self.dtype, function, "sample_weight")
+        return loss.arrays(y, n, self.output_shape[0], self.dtype, sample_weight, function)
 
     def _run(self, x, probabilities, threads, function):
         x = self.check_input(x, function)
@@ -178,9 +173,8 @@ class Sequential:
         x = self.check_input(x, function)
         if len(x) == 0:
             raise ShapeError(f"{function}: x has no samples")
-        y = self.check_labels(y, len(x), function)
         loss = losses.checked(loss, function)
-        return x, y, self.check_weights(loss, y, sample_weight, function), loss.label_smoothing
+        return x, loss, self.check_targets(loss, y, len(x), sample_weight, function)
 
     def loss_and_gradients(self, x, y, loss=None, sample_weight=None, threads=None, seed=0):
         """Return the loss of a batch and its gradient by every parameter, as in a step of training.
@@ -190,9 +184,10 @@ class Sequential:
         Parameters
         ----------
         x : as in :meth:`forward`
-        y : (N,) int
-            Labels, 0..classes-1.
-        loss : SoftmaxCrossEntropy, optional
+        y : (N,) int or (N, classes)
+            Labels, 0..classes-1, or soft targets.
+        loss : Loss, optional
+            By default :class:`SoftmaxCrossEntropy`.
         sample_weight : (N,) array, optional
         threads : int, optional
         seed : int
@@ -213,20 +208,23 @@ class Sequential:
         >>> round(loss, 4), gradients["0.w"].tolist()
         (0.6931, [[1.0, -1.0]])
         """
-        x, y, weights, smoothing = self._loss_arrays(x, y, loss, sample_weight, "loss_and_gradients")
+        x, loss, targets = self._loss_arrays(x, y, loss, sample_weight, "loss_and_gradients")
         flat = aligned_zeros(self.program.size, self.dtype)
         value, _ = self.program.gradient(
-            x, self.parameters, y, weights, smoothing, flat, threads=engine.threads(threads),
+            x, self.parameters, loss.lower(), *targets, flat, threads=engine.threads(threads),
             seed=checked_seed("loss_and_gradients", seed) % 2**64,
         )  # fmt: skip
         return value, self.views(flat)
 
     def evaluate(self, x, y, loss=None, sample_weight=None, threads=None):
-        """Return the loss and the accuracy (a share, 0 to 1) on labelled samples."""
-        x, y, weights, smoothing = self._loss_arrays(x, y, loss, sample_weight, "evaluate")
-        logits = self._run(x, False, threads, "evaluate")
-        value, _ = functional.softmax_cross_entropy(logits, y, weights, smoothing, threads=threads)
-        return value, float(np.mean(logits.argmax(axis=1) == y))
+        """Return the loss and the accuracy (a share, 0 to 1) on labelled samples.
+
+        The loss is that of :meth:`loss_and_gradients`, L2 included. With soft targets the label is the largest.
+        """
+        x, loss, targets = self._loss_arrays(x, y, loss, sample_weight, "evaluate")
+        outputs = self._run(x, False, threads, "evaluate")
+        value, _ = functional.run_loss(loss, outputs, *targets, threads)
+        return value + loss.penalty(self.params), float(np.mean(outputs.argmax(axis=1) == targets[0]))
 
     def summary(self):
         """Return a table of the layers as text.
@@ -308,13 +306,16 @@ class Sequential:
                 raise RangeError(f"save: {name} holds numbers that are not finite")
         if not isinstance(self.metadata, dict):
             raise DTypeError(f"save: metadata is a dict, got {self.metadata!r}")
-        described = {
+        modelfile.write(path, arrays, {"network": self.description(), "metadata": self.metadata})
+
+    def description(self):
+        """Return what the network is made from, of JSON's types."""
+        return {
             "layers": [{"type": type(layer).__name__, **asdict(layer)} for layer in self.layers],
             "input": {"type": type(self.input).__name__, **asdict(self.input)},
             "dtype": self.dtype.name,
             "seed": self.seed,
         }
-        modelfile.write(path, arrays, {"network": described, "metadata": self.metadata})
 
 
 def load(path):

@@ -1,6 +1,7 @@
 """Trainer: batches, updates, validation, history."""
 
 import contextlib
+import json
 import signal
 import sys
 import threading
@@ -8,18 +9,28 @@ import time
 
 import numpy as np
 
-from fastconv import engine, losses
+from fastconv import engine, losses, modelfile
 from fastconv.arrays import aligned_zeros, checked_seed, contiguous, positive
-from fastconv.errors import DataError, DTypeError, NonFiniteLossError, RangeError
-from fastconv.imbalance import undersample
+from fastconv.errors import DataError, DTypeError, ModelFormatError, NonFiniteLossError, RangeError
+from fastconv.imbalance import balance, oversample, undersample
 from fastconv.network import Sequential
-from fastconv.optim import SGD
+from fastconv.optim import SGD, Optimizer
+from fastconv.schedules import Schedule
 
-SLICE_SECONDS = 0.1
+SLICE_SECONDS = 0.4
 """Time of one call of the engine, about: between two calls Ctrl-C is heard and the progress bar moves."""
 
 
-SAMPLINGS = {"shuffle": lambda labels, rng: rng.permutation(len(labels)), "undersample": undersample}
+SAMPLINGS = {
+    "shuffle": lambda labels, rng: rng.permutation(len(labels)),
+    "undersample": undersample,
+    "oversample": oversample,
+    "balance": balance,
+}
+
+
+PROGRESS = {"updates": int, "_epoch": int, "_position": int, "_examples": int, "_seconds": float}
+"""The numbers of a trainer that a checkpoint holds."""
 
 
 class History:
@@ -66,31 +77,36 @@ class Trainer:
     ----------
     net : Sequential
         Changed in place.
-    loss : SoftmaxCrossEntropy, optional
-    optimizer : SGD
-        Default: ``SGD(0.001, momentum=0.9)``.
+    loss : Loss, optional
+        By default :class:`SoftmaxCrossEntropy`.
+    optimizer : Optimizer
+        By default ``SGD(0.001, momentum=0.9)``.
     batch_size : int
         The last batch of an epoch is smaller where it must be.
     threads : int, optional
         By default all that are allowed; the result does not depend on it.
     seed : int
         Of the order of the examples.
-    sampling : {"shuffle", "undersample"} or callable
-        What an epoch is: all examples in random order; from each class as many as the smallest has, drawn anew; or
-        the rows that ``sampling(labels, rng)`` returns, as many each time, where `rng` is the epoch's generator.
+    sampling : {"shuffle", "undersample", "oversample", "balance"} or callable
+        What an epoch is: all examples in random order; from each class as many as the smallest has, drawn anew; as
+        many as the largest has; as many of each as make an epoch of the same length (:mod:`fastconv.imbalance`); or
+        the rows that ``sampling(labels, rng)`` returns, as many each time, where `rng` is the epoch's generator. The
+        label of a soft target is the largest.
 
     Attributes
     ----------
     history : History
     updates : int
         Updates made so far.
-    velocity : (P,) array
-        State of the optimiser, laid out as ``net.parameters``.
+    state : (S, P) array
+        State of the optimiser, each row laid out as ``net.parameters``: SGD's velocity; RMSprop's velocity and mean
+        square; Adam's mean and mean square.
 
     Notes
     -----
     Epoch e is ordered by a generator seeded with (seed, e) alone. The same seed gives the same bits, whatever the
-    number of threads and however the updates are spread over calls of :meth:`fit`.
+    number of threads and however the updates are spread over calls of :meth:`fit`, or over processes, with
+    :meth:`save` and :meth:`resume`. All random numbers follow from the seed and the update: there is no random state.
 
     Examples
     --------
@@ -110,7 +126,7 @@ class Trainer:
         self.net = net
         self.loss = losses.checked(loss, "Trainer")
         self.optimizer = SGD(0.001, momentum=0.9) if optimizer is None else optimizer
-        if not isinstance(self.optimizer, SGD):
+        if not isinstance(self.optimizer, Optimizer):
             raise DTypeError(f"Trainer: expected an optimizer, got {optimizer!r}")
         self.batch_size = positive("Trainer: batch_size", batch_size)
         engine.threads(threads)
@@ -121,10 +137,16 @@ class Trainer:
         self.sampling = sampling
         self.history = History()
         self.updates = 0
-        self.velocity = aligned_zeros(net.parameters.size, net.dtype)
+        states = self.optimizer.states
+        self.state = aligned_zeros(states * net.parameters.size, net.dtype).reshape(states, -1)
         self._epoch, self._position, self._seconds = 0, 0, 0.0
         self._since = np.zeros(3, np.int64)  # batches, hits and examples since the last record
-        self._examples = None
+        self._examples = 0
+
+    @property
+    def velocity(self):
+        """The first row of :attr:`state`, (P,)."""
+        return self.state[0]
 
     def fit(
         self, x, y, epochs=None, updates=None, validation=None, evaluate_every=None, callbacks=(), progress=None,
@@ -170,8 +192,7 @@ class Trainer:
         x = net.check_input(x, "fit")
         if len(x) == 0:
             raise DataError("fit: the data set is empty")
-        y = net.check_labels(y, len(x), "fit")
-        weights = net.check_weights(self.loss, y, sample_weight, "fit")
+        targets = net.check_targets(self.loss, y, len(x), sample_weight, "fit")
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             raise RangeError("fit: x holds numbers that are not finite")
         if validation is not None:
@@ -182,9 +203,9 @@ class Trainer:
             if value is not None:
                 positive(f"fit: {name}", value)
         callbacks = list(callbacks)
-        if self._examples not in (None, len(x)) and self._position:
+        if self._examples != len(x) and self._position:
             self._epoch, self._position = self._epoch + 1, 0  # other data: the epoch that was begun is over
-        rows = self._order(y)
+        rows = self._order(targets[0])
         self._examples = len(x)
         batches = -(-len(rows) // self.batch_size)
         end = self.updates + (updates if updates is not None else epochs * batches - self._position)
@@ -201,14 +222,14 @@ class Trainer:
                     due = min(due, evaluate_every - self.updates % evaluate_every)
                 epoch, clock = self._epoch, time.perf_counter()
                 with _interrupt_deferred():
-                    made = self._slice(x, y, weights, rows, min(due, length))
+                    made = self._slice(x, targets, rows, min(due, length))
                     length = max(1, int(SLICE_SECONDS * made / (time.perf_counter() - clock + 1e-9)))
                     if made == due:
                         self.history.records.append(self._record(batches, validation, started))
                     self._seconds = time.perf_counter() - started
                 bar.update(made)
                 if self._epoch != epoch:
-                    size, rows = len(rows), self._order(y)
+                    size, rows = len(rows), self._order(targets[0])
                     if len(rows) != size:
                         raise RangeError(f"fit: sampling gave {len(rows)} rows for an epoch, {size} for the one before")
                 if made == due:
@@ -220,7 +241,7 @@ class Trainer:
                         break
         return self.history
 
-    def _slice(self, x, y, weights, rows, most):
+    def _slice(self, x, targets, rows, most):
         """Make at most `most` updates, within the epoch, in one call of the engine; return how many."""
         batches = -(-len(rows) // self.batch_size)
         first = self._position * self.batch_size
@@ -229,8 +250,8 @@ class Trainer:
         rates = np.array([self.optimizer.rate(self.updates + i) for i in range(len(starts) - 1)])
         losses, hits = np.empty(len(rates)), np.empty(len(rates), np.int64)
         made = self.net.program.train(
-            x, self.net.parameters, y, weights, self.loss.label_smoothing, rows, starts, rates,
-            self.optimizer.momentum, self.velocity, losses, hits, engine.threads(self.threads),
+            x, self.net.parameters, self.loss.lower(), *targets, rows, starts, rates,
+            self.optimizer.lower(), self.state, losses, hits, engine.threads(self.threads),
             self.net.statistics, self.seed % 2**64, self.updates,
         )  # fmt: skip
         self.history.batch_losses += losses[:made].tolist()
@@ -267,23 +288,223 @@ class Trainer:
         record["seconds"] = time.perf_counter() - started
         return record
 
+    def save(self, path):
+        """Write a checkpoint, from which :meth:`resume` goes on.
+
+        The file has the layout of model files (safetensors, no pickle): parameters and running statistics, the
+        optimiser's state, the number of updates, the place in the epoch, and the history. It is written under a
+        temporary name in the same folder and then moved into place.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Raises
+        ------
+        RangeError
+            If there are numbers that are not finite; an older checkpoint stays as it is then.
+        DTypeError
+            If a callback put something into a record that is not of JSON's types.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> import fastconv as fc
+        >>> x, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 0, 1, 1])
+        >>> def trainer():
+        ...     net = fc.Sequential([fc.Dense(2)], input=fc.VectorInput(1))
+        ...     return fc.Trainer(net, optimizer=fc.Adam(0.1), batch_size=3)
+        >>> first, second, whole = trainer(), trainer(), trainer()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     history = first.fit(x, y, updates=5)
+        ...     first.save(os.path.join(folder, "checkpoint"))
+        ...     second.resume(os.path.join(folder, "checkpoint"))
+        >>> history = second.fit(x, y, updates=5), whole.fit(x, y, updates=10)
+        >>> bool((second.net.parameters == whole.net.parameters).all())
+        True
+        """
+        try:
+            records = json.dumps(self.history.records).encode()
+        except (TypeError, ValueError) as error:
+            raise DTypeError(f"save: the history's records: {error}") from None
+        arrays = self._arrays()
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise RangeError(f"save: {name} holds numbers that are not finite")
+        arrays["batch_losses"] = np.array(self.history.batch_losses, np.float64)
+        arrays["records"] = np.frombuffer(records, np.uint8)
+        progress = {name.lstrip("_"): getattr(self, name) for name in PROGRESS} | {"since": self._since.tolist()}
+        modelfile.write(
+            path,
+            {name: array for name, array in arrays.items() if array.size},
+            {"checkpoint": self._settings(), "progress": progress},
+        )
+
+    def resume(self, path):
+        """Go on from a checkpoint, to the same bits as if training had not stopped.
+
+        The trainer is to be made as the one was that wrote the checkpoint; only the number of threads may differ. What
+        the network and the trainer hold is overwritten.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Raises
+        ------
+        ModelFormatError
+            If the file is not a checkpoint, or is damaged.
+        RangeError
+            If it comes from another network, loss, optimiser, batch size, seed or way of sampling. Functions, as a
+            learning rate or for sampling, cannot be compared and must be the same.
+
+        Notes
+        -----
+        If anything is raised, nothing has changed. Further calls of :meth:`fit` must be given the same data.
+        """
+        arrays, header = modelfile.read(path)
+        if "checkpoint" not in header:
+            raise ModelFormatError(f"{path}: not a checkpoint")
+        mine = json.loads(json.dumps(self._settings()))
+        try:
+            theirs = {name: header["checkpoint"][name] for name in mine}
+            progress = {name: header["progress"][name.lstrip("_")] for name in PROGRESS}
+            since = np.array(header["progress"]["since"], np.int64)
+            losses, records = arrays.pop("batch_losses", np.empty(0)), json.loads(arrays.pop("records").tobytes())
+            fits = all(type(value) is PROGRESS[name] and value >= 0 for name, value in progress.items())
+            fits = fits and since.shape == (3,) and losses.shape == (progress["updates"],)
+            if not fits or not all(isinstance(record, dict) for record in records):
+                raise ValueError("the progress and the history do not fit")
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+            raise ModelFormatError(f"{path}: the checkpoint is damaged: {error!r}") from None
+        for name, setting in mine.items():
+            if theirs[name] != setting:
+                raise RangeError(f"resume: {path} was made with {name} {theirs[name]}, this trainer has {setting}")
+        places = {name: array for name, array in self._arrays().items() if array.size}
+        if arrays.keys() != places.keys():
+            raise ModelFormatError(f"{path}: expected the arrays {', '.join(places)}, got {', '.join(arrays)}")
+        for name, array in places.items():
+            if arrays[name].shape != array.shape or arrays[name].dtype != array.dtype:
+                raise ModelFormatError(f"{path}: {name} is {arrays[name].shape} {arrays[name].dtype}")
+            if not np.isfinite(arrays[name]).all():
+                raise ModelFormatError(f"{path}: {name} holds numbers that are not finite")
+        for name, array in places.items():
+            array[...] = arrays[name]
+        for name, value in progress.items():
+            setattr(self, name, value)
+        self._since[:] = since
+        self.history.batch_losses[:] = losses.tolist()
+        self.history.records[:] = records
+
+    def _arrays(self):
+        """Return the arrays that go on from checkpoint to checkpoint."""
+        return {"parameters": self.net.parameters, "statistics": self.net.statistics, "state": self.state}
+
+    def _settings(self):
+        """Return what determines the training, of JSON's types; functions cannot be written down."""
+        rate, weights = self.optimizer.learning_rate, self.loss.class_weight
+        return {
+            "network": self.net.description(),
+            "loss": [*self.loss.lower(), weights.tolist() if isinstance(weights, np.ndarray) else weights],
+            "optimizer": self.optimizer.lower(),
+            "learning_rate": "a function" if callable(rate) and not isinstance(rate, Schedule) else repr(rate),
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "sampling": self.sampling if isinstance(self.sampling, str) else "a function",
+        }
+
     def _check_validation(self, validation):
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
             raise DTypeError(f"fit: validation is a pair (x, y), got {type(validation).__name__}")
         x = self.net.check_input(validation[0], "fit: validation")
         if len(x) == 0:
             raise DataError("fit: the validation set is empty")
-        return x, self.net.check_labels(validation[1], len(x), "fit: validation")
+        y = np.asarray(validation[1])
+        self.net.check_targets(self.loss, y, len(x), None, "fit: validation")
+        return x, y
 
-    def _order(self, y):
+    def _order(self, labels):
         """Return the rows of the current epoch."""
         sample = self.sampling if callable(self.sampling) else SAMPLINGS[self.sampling]
-        rows = np.asarray(sample(y, np.random.default_rng([self.seed, self._epoch])))
+        rows = np.asarray(sample(labels, np.random.default_rng([self.seed, self._epoch])))
         if rows.size and rows.dtype.kind not in "iu":
             raise DTypeError(f"fit: sampling gave {rows.dtype}, expected integer indices")
-        if rows.ndim != 1 or not rows.size or rows.min() < 0 or rows.max() >= len(y):
-            raise RangeError(f"fit: sampling gave {rows.shape} rows, expected indices 0..{len(y) - 1} of an epoch")
+        if rows.ndim != 1 or not rows.size or rows.min() < 0 or rows.max() >= len(labels):
+            raise RangeError(f"fit: sampling gave {rows.shape} rows, expected indices 0..{len(labels) - 1} of an epoch")
         return contiguous(rows, np.int64)
+
+
+class Checkpoint:
+    """A callback of :meth:`Trainer.fit` that writes a checkpoint after a record, over the one before.
+
+    Parameters
+    ----------
+    path : str or path-like
+    every : int
+        Records from one checkpoint to the next.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import fastconv as fc
+    >>> net = fc.Sequential([fc.Dense(2)], input=fc.VectorInput(1))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     checkpoint = fc.training.Checkpoint(os.path.join(folder, "checkpoint"), every=2)
+    ...     history = fc.Trainer(net).fit([[0.0], [1.0]], [0, 1], epochs=3, callbacks=[checkpoint])
+    ...     trainer = fc.Trainer(net)
+    ...     trainer.resume(checkpoint.path)
+    >>> trainer.updates
+    2
+    """
+
+    def __init__(self, path, every=1):
+        self.path, self.every = path, positive("Checkpoint: every", every)
+
+    def __call__(self, trainer, record):
+        if len(trainer.history.records) % self.every == 0:
+            trainer.save(self.path)
+
+
+class BestNetwork:
+    """A callback of :meth:`Trainer.fit` that saves the network whenever a record is the best so far.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Of a model file, for :func:`fastconv.load`.
+    by : str
+        The record's entry that counts; of a name that ends with "loss" the smallest value is the best, of others the
+        largest.
+
+    Raises
+    ------
+    RangeError
+        After a record without that entry.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import fastconv as fc
+    >>> net, x, y = fc.Sequential([fc.Dense(2)], input=fc.VectorInput(1)), [[0.0], [1.0]], [0, 1]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     best = fc.training.BestNetwork(os.path.join(folder, "best.safetensors"), by="validation_loss")
+    ...     history = fc.Trainer(net).fit(x, y, epochs=3, validation=(x, y), callbacks=[best])
+    ...     net = fc.load(best.path)
+    >>> net.evaluate(x, y)[0] == history.records[-1]["validation_loss"]
+    True
+    """
+
+    def __init__(self, path, by="validation_accuracy"):
+        self.path, self.by = path, by
+
+    def __call__(self, trainer, record):
+        if self.by not in record:
+            raise RangeError(f"BestNetwork: expected a record with {self.by!r}, got {', '.join(record)}")
+        sign = -1 if self.by.endswith("loss") else 1
+        values = [sign * earlier[self.by] for earlier in trainer.history.records if self.by in earlier]
+        if all(value < values[-1] for value in values[:-1]):
+            trainer.net.save(self.path)
 
 
 @contextlib.contextmanager

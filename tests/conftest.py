@@ -1,5 +1,9 @@
 """What the tests share."""
 
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import numpy as np
 import pytest
 
@@ -19,3 +23,47 @@ def level(request, monkeypatch):
 
     monkeypatch.setattr(fastconv.engine, "Program", load(request.param).Program)
     return request.param
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `files` by their names, `content` at every other address, and counts the requests."""
+
+    content = b""
+    requests = 0
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.requests += 1
+        content = self.server.files.get(self.path.rpartition("/")[2], self.server.content)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A server on this machine, the only one that a test can reach, and a cache of the test's own."""
+    pytest.importorskip("pooch")
+    monkeypatch.setenv("FASTCONV_DATA", str(tmp_path / "cache"))
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "*")
+
+    def resolve(host, *args, original=socket.getaddrinfo, **kwargs):
+        assert host == "127.0.0.1", f"a test looks for {host}"
+        return original(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with Server(("127.0.0.1", 0), Handler) as running:
+        running.files = {}
+        running.address = f"http://127.0.0.1:{running.server_port}"
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()

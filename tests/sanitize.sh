@@ -66,6 +66,7 @@ x = np.lib.stride_tricks.as_strided(np.zeros((5, 1, 6)), (7, 1, 6))  # two sampl
 program.forward(x, np.zeros(program.size), np.zeros(28))"
     # --capture=sys leaves the sanitizers their stderr
     sanitized -m pytest -q --capture=sys -m "not memory" tests/test_functional.py tests/test_engine.py \
-        tests/test_training.py tests/test_layers_network.py tests/test_bad_input.py tests/test_text.py
+        tests/test_training.py tests/test_layers_network.py tests/test_bad_input.py tests/test_text.py \
+        tests/test_augment.py
 done
 echo "the sanitizers found nothing"

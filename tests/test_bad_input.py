@@ -153,7 +153,7 @@ def test_a_label_outside_the_classes(call, label):
 
 @with_labels
 @pytest.mark.parametrize(
-    "y", [LABELS[:9], np.append(LABELS, 0), LABELS[:, None], np.eye(CLASSES, dtype=int)[LABELS], 1], ids=np.shape
+    "y", [LABELS[:9], np.append(LABELS, 0), LABELS[:, None], np.eye(CLASSES + 1, dtype=int)[LABELS], 1], ids=np.shape
 )
 def test_labels_that_are_not_one_a_sample(call, y):
     check_refused(vector_network(), call, NUMBERS, y, ShapeError, "x has 10 samples, y has shape")
@@ -229,9 +229,9 @@ def test_a_batch_size_is_a_positive_integer(batch_size):
         fc.Trainer(vector_network(), batch_size=batch_size)
 
 
-@pytest.mark.parametrize("sampling", ["oversample", None, "", True, 3], ids=repr)
+@pytest.mark.parametrize("sampling", ["upsample", None, "", True, 3], ids=repr)
 def test_the_sampling_is_a_known_one(sampling):
-    with pytest.raises(RangeError, match=r"Trainer: sampling is .*shuffle.*undersample.*, got"):
+    with pytest.raises(RangeError, match=r"Trainer: sampling is .*shuffle.*undersample.*balance.*, got"):
         fc.Trainer(vector_network(), sampling=sampling)
 
 

@@ -3,18 +3,15 @@
 import hashlib
 import io
 import os
-import socket
 import subprocess
 import sys
-import threading
 import zipfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.datasets import Surnames, fetch_surnames, load_surnames
+from fastconv.datasets import Dataset, fetch_surnames, load_surnames
 from fastconv.datasets.surnames import to_ascii
 from fastconv.errors import DataError
 
@@ -72,8 +69,8 @@ def test_bundled_split_is_fixed(bundled):
 
 def test_surnames_show_their_numbers(bundled):
     n = len(bundled.data)
-    assert isinstance(bundled, Surnames)
-    assert repr(bundled) == f"Surnames({n} names of 18 languages, {n - 360} to train, 360 to validate)"
+    assert isinstance(bundled, Dataset)
+    assert repr(bundled) == f"Dataset(surnames: {n} samples of 18 classes, {n - 360} to train, 360 to validate)"
 
 
 # The course's files
@@ -260,47 +257,12 @@ NAMES = {
 }
 
 
-class Server(ThreadingHTTPServer):
-    """Serves `content` at every address and counts the requests."""
-
-    content = b""
-    requests = 0
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.server.requests += 1
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(self.server.content)))
-        self.end_headers()
-        self.wfile.write(self.server.content)
-
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture
-def server(tmp_path, monkeypatch):
-    """A server on this machine, the only one that a test can reach, and a cache of the test's own."""
-    pytest.importorskip("pooch")
-    monkeypatch.setenv("FASTCONV_DATA", str(tmp_path / "cache"))
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "*")
-
-    def resolve(host, *args, original=socket.getaddrinfo, **kwargs):
-        assert host == "127.0.0.1", f"a test looks for {host}"
-        return original(host, *args, **kwargs)
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    with Server(("127.0.0.1", 0), Handler) as running:
-        running.content = archive(NAMES)
-        running.url = f"http://127.0.0.1:{running.server_port}/data.zip"
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
+def server(server):
+    """The tutorial's archive on this machine's server."""
+    server.content = archive(NAMES)
+    server.url = f"{server.address}/data.zip"
+    return server
 
 
 def sha256(content):

@@ -218,9 +218,10 @@ def program(**options):
 
 def arrays():
     return dict(
-        x=np.zeros((7, 5), np.int16), parameters=np.zeros(program().size), labels=np.zeros(7, np.int64), weight=None,
-        smoothing=0.0, order=np.arange(7), starts=np.array([0, 7]), rates=np.ones(1), momentum=0.0,
-        velocity=np.zeros(program().size), losses=np.zeros(1), hits=np.zeros(1, np.int64),
+        x=np.zeros((7, 5), np.int16), parameters=np.zeros(program().size), loss=("softmax_cross_entropy", 0.0, 0.0),
+        labels=np.zeros(7, np.int64), targets=None, weight=None, order=np.arange(7), starts=np.array([0, 7]),
+        rates=np.ones(1), optimiser=("sgd", 0.0, 0.0, False), optimiser_state=np.zeros(program().size),
+        losses=np.zeros(1), hits=np.zeros(1, np.int64),
     )  # fmt: skip
 
 
@@ -245,7 +246,11 @@ def arrays():
         dict(starts=np.array([0, 3, 7])),
         dict(parameters=np.zeros(3)),
         dict(parameters=np.zeros(program().size, np.float32)),
-        dict(velocity=np.zeros(3)),
+        dict(optimiser_state=np.zeros(3)),
+        dict(optimiser=("adam", 0.0, 0.9, 0.999, 1e-8)),
+        dict(optimiser=("rmsprop", 0.0, 0.9, 0.9, 1e-8)),
+        dict(targets=np.ones((6, 4))),
+        dict(targets=np.ones((7, 4), np.float32)),
         dict(losses=np.zeros(0)),
         dict(hits=np.zeros(1, np.int32)),
     ],

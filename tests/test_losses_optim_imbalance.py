@@ -1,4 +1,4 @@
-"""Losses against scikit-learn and direct formulas, the optimiser's description, and the remedies for imbalance."""
+"""Losses against scikit-learn and direct formulas, and the optimiser's description."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 
 import fastconv as fc
-from fastconv.errors import DataError, DTypeError, RangeError, ShapeError
-from fastconv.imbalance import balanced_weights, undersample
+from fastconv.errors import DTypeError, RangeError, ShapeError
+from fastconv.imbalance import balanced_weights
 
 CLASSES = 5
 
@@ -242,49 +242,3 @@ def test_momentum_lies_below_one(momentum):
 @pytest.mark.parametrize("momentum", [0, 0.9, np.float64(0.9), np.float32(0.9)], ids=repr)
 def test_momentum_may_be_any_real_number(momentum):
     assert fc.SGD(0.1, momentum=momentum).momentum == float(momentum)
-
-
-# Undersampling
-
-LABELS = np.repeat([0, 1, 3], [50, 8, 20])  # class 2 has no examples
-
-
-def test_undersampling_draws_as_many_of_each_class_without_replacement():
-    rows = undersample(LABELS, np.random.default_rng(0))
-    assert rows.dtype == np.int64
-    assert len(np.unique(rows)) == len(rows) == 24
-    assert np.bincount(LABELS[rows]).tolist() == [8, 8, 0, 8]
-    assert set(rows[LABELS[rows] == 1]) == set(range(50, 58))
-
-
-def test_undersampling_draws_anew_each_time():
-    rng = np.random.default_rng(0)
-    first, second = undersample(LABELS, rng), undersample(LABELS, rng)
-    assert set(first) != set(second)
-    np.testing.assert_array_equal(first, undersample(LABELS, np.random.default_rng(0)))
-
-
-def test_undersampling_draws_every_example_equally_often():
-    rng = np.random.default_rng(1)
-    counts = np.bincount(np.concatenate([undersample(LABELS, rng) for _ in range(2000)]), minlength=len(LABELS))
-    for rows, share in ((slice(0, 50), 8 / 50), (slice(50, 58), 1), (slice(58, 78), 8 / 20)):
-        deviation = np.sqrt(2000 * share * (1 - share))
-        assert np.abs(counts[rows] - 2000 * share).max() <= 5 * deviation
-
-
-def test_undersampling_shuffles_the_classes():
-    rows = undersample(np.repeat([0, 1], 500), np.random.default_rng(2))
-    ones = np.cumsum(np.repeat([0, 1], 500)[rows])
-    # of a random order the count of ones in the first half is hypergeometric, deviation about 8
-    assert abs(ones[499] - 250) < 40
-    assert not np.array_equal(np.sort(rows), rows)
-
-
-def test_undersampling_of_equal_classes_keeps_all():
-    assert sorted(undersample([0, 1, 1, 0], np.random.default_rng(0))) == [0, 1, 2, 3]
-    assert undersample(np.array([4]), np.random.default_rng(0)).tolist() == [0]
-
-
-def test_nothing_cannot_be_undersampled():
-    with pytest.raises(DataError, match="undersample: there are no labels"):
-        undersample([], np.random.default_rng(0))

@@ -5,47 +5,19 @@ import unicodedata
 import zipfile
 import zlib
 from collections import Counter
-from dataclasses import dataclass
 from importlib import resources
 from zlib import crc32
 
 import numpy as np
 
+from fastconv.datasets.dataset import Dataset, hold_out
+from fastconv.datasets.download import kept_if_sound, retrieve
 from fastconv.errors import DataError
 
 ARCHIVE = "https://download.pytorch.org/tutorial/data.zip"
 COURSE_FILES = ("ascii_names.txt", "category_labels.txt", "Validation_Inds.txt")
 VALIDATION_NAMES = 20
 """Validation names of a class, where the data come without a split."""
-
-
-@dataclass(frozen=True)
-class Surnames:
-    """Names with their languages, and a split.
-
-    Attributes
-    ----------
-    data : list of str
-        The names, lower-cased.
-    target : (N,) int64
-        The index of each name's language.
-    target_names : list of str
-        The languages.
-    train, validation : (n,) int64
-        Indices of the names to train on and to validate on.
-    """
-
-    data: list
-    target: np.ndarray
-    target_names: list
-    train: np.ndarray
-    validation: np.ndarray
-
-    def __repr__(self):
-        return (
-            f"Surnames({len(self.data)} names of {len(self.target_names)} languages, "
-            f"{len(self.train)} to train, {len(self.validation)} to validate)"
-        )
 
 
 def load_surnames(folder=None):
@@ -60,7 +32,8 @@ def load_surnames(folder=None):
 
     Returns
     -------
-    Surnames
+    Dataset
+        The names in lower case, a list of str, and the languages as their classes.
 
     Raises
     ------
@@ -92,12 +65,8 @@ def _with_split(pairs):
     data = [name.lower() for name, _ in pairs]
     target = np.array([target_names.index(language) for _, language in pairs], np.int64)
     rank = np.array([crc32(f"{name}\t{label}".encode()) for name, label in zip(data, target, strict=True)])
-    order = np.lexsort((rank, target))
-    position = np.empty(len(data), np.int64)  # in the order of the ranks of its class
-    counts = np.bincount(target)
-    position[order] = np.arange(len(data)) - np.repeat(np.cumsum(counts) - counts, counts)
-    held_out = position < np.minimum(VALIDATION_NAMES, counts // 4)[target]
-    return Surnames(data, target, target_names, np.flatnonzero(~held_out), np.flatnonzero(held_out))
+    sizes = np.minimum(VALIDATION_NAMES, np.bincount(target) // 4)
+    return Dataset("surnames", data, target, target_names, *hold_out(target, sizes, rank))
 
 
 def _read_lines(folder, name):
@@ -147,7 +116,7 @@ def _load_course(folder):
     if len(np.unique(validation)) != len(validation):
         raise DataError(f"{path}: an index stands twice")
     train = np.setdiff1d(np.arange(len(data)), validation)
-    return Surnames(data, np.array(target, np.int64), target_names, train, validation)
+    return Dataset("surnames", data, np.array(target, np.int64), target_names, train, validation)
 
 
 def to_ascii(string):
@@ -162,7 +131,7 @@ def to_ascii(string):
     return unicodedata.normalize("NFD", string).encode("ascii", "ignore").decode()
 
 
-def fetch_surnames(url=ARCHIVE, known_hash=None, progress=False):
+def fetch_surnames(url=ARCHIVE, known_hash=None, progress=False, cache=None):
     """Download the names archive of the PyTorch tutorial into the user's cache and return its names.
 
     Parameters
@@ -173,11 +142,14 @@ def fetch_surnames(url=ARCHIVE, known_hash=None, progress=False):
         ``"sha256:..."``, checked if given; the publisher states none.
     progress : bool
         Show a progress bar.
+    cache : str or path-like, optional
+        By default the folder that the environment variable ``FASTCONV_DATA`` names, or the platform's cache folder.
 
     Returns
     -------
-    Surnames
-        Accents stripped; letters, spaces and apostrophes kept; 20 names of each language for validation.
+    Dataset
+        As of :func:`load_surnames`; accents stripped; letters, spaces and apostrophes kept; 20 names of each language
+        for validation.
 
     Raises
     ------
@@ -185,25 +157,10 @@ def fetch_surnames(url=ARCHIVE, known_hash=None, progress=False):
         If pooch is not installed (``pip install fastconv[datasets]``).
     DataError
         If the archive does not hold what is expected.
-
-    Notes
-    -----
-    The cache is the folder that the environment variable ``FASTCONV_DATA`` names, or the platform's cache folder.
     """
-    import pooch
-
-    path = pooch.retrieve(
-        url,
-        known_hash=known_hash,
-        fname=f"surnames-{crc32(url.encode()):08x}.zip",
-        path=os.environ.get("FASTCONV_DATA") or pooch.os_cache("fastconv"),
-        progressbar=progress,
-    )
-    try:
+    path = retrieve(url, f"surnames-{crc32(url.encode()):08x}.zip", known_hash, cache, progress)
+    with kept_if_sound(path):
         return _with_split(_read_archive(path))
-    except DataError:
-        os.unlink(path)  # what is not the archive is not kept for the next call
-        raise
 
 
 def _read_archive(path):

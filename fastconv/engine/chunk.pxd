@@ -19,6 +19,7 @@ from fastconv.kernels.onehot_conv1d cimport onehot_conv1d_backward_w, onehot_con
 from fastconv.kernels.pack cimport pack_rows, unpack_rows
 from fastconv.kernels.real cimport real
 from fastconv.kernels.relu cimport relu_backward, relu_forward
+from fastconv.kernels.sparse_conv2d cimport sparse_backward_w, sparse_backward_x, sparse_begin, sparse_end
 from fastconv.kernels.sigmoid cimport sigmoid_backward, sigmoid_forward
 from fastconv.kernels.tanh cimport tanh_backward, tanh_forward
 
@@ -33,7 +34,7 @@ ctypedef struct Workspace:
     Py_ssize_t *valid       # (n_ops + 1, chunk): leading positions that see something of the sample
     Py_ssize_t *rows        # (chunk,): the row of the data that each sample is
     Py_ssize_t *places      # (chunk,): the place of each sample in its batch
-    Py_ssize_t *counts      # (max(chunk, length) + 2,): to count and to sort in
+    Py_ssize_t *counts      # (max(chunk, length, 2 lines) + 2,): to count and to sort in
 
 ctypedef struct Mode:
     # What is not the same in a training step and in a prediction.
@@ -128,19 +129,29 @@ cdef inline real *values_of(
     return <real *> work.values + (t.dy if gradient else t.y) + (first * t.g.sample if whole else 0)
 
 
+cdef inline real *winners_of(
+    const Plan *plan, const Workspace *work, Py_ssize_t tensor, Py_ssize_t first, const real *like
+) noexcept nogil:
+    """Who won the maxima of sample `first` of a chunk that a tensor holds."""
+    cdef const Tensor *t = &plan.tensors[tensor]
+    return <real *> work.values + t.winner + (first * t.g.height * t.g.width * t.g.row if t.winner_whole else 0)
+
+
 cdef inline void count_positions(
     const Op *op, Py_ssize_t n, Py_ssize_t length, bint full, const Py_ssize_t *x,
     Py_ssize_t *y,  # OUT (n,)
 ) noexcept nogil:
     """The leading outputs whose window begins within the leading x[i] inputs, or all if `full`."""
-    cdef Py_ssize_t i
-    for i in range(n):
-        if full:
+    cdef Py_ssize_t i, ahead = op.window.left + op.window.sw - 1
+    if full:
+        for i in range(n):
             y[i] = length
-        elif op.window.sw == 1:
-            y[i] = min(length, x[i] + op.window.left if x[i] else <Py_ssize_t> 0)
-        else:
-            y[i] = min(length, (x[i] + op.window.left + op.window.sw - 1) // op.window.sw if x[i] else <Py_ssize_t> 0)
+    elif ahead == 0:
+        for i in range(n):
+            y[i] = min(length, x[i])
+    else:
+        for i in range(n):
+            y[i] = min(length, (x[i] + ahead) // op.window.sw if x[i] else <Py_ssize_t> 0)
 
 
 cdef inline void forward_op(
@@ -154,7 +165,7 @@ cdef inline void forward_op(
     cdef const Grid *gy = &plan.tensors[o + 1].g
     cdef const real *x = values_of(plan, work, o, False, first, packed)
     cdef real *y = values_of(plan, work, o + 1, False, first, packed)
-    cdef real *winner = <real *> work.values + op.winner + first * gy.height * gy.width * gy.row
+    cdef real *winner = winners_of(plan, work, o + 1, first, packed)
     cdef const real *b = packed + op.b if op.b >= 0 else NULL
     cdef const real *xh
     cdef real *yh
@@ -163,7 +174,8 @@ cdef inline void forward_op(
     cdef Py_ssize_t *valid = work.valid + o * plan.chunk + first
     # without a bias, nothing comes of nothing
     count_positions(op, n, gy.width, op.b >= 0 or op.kind == SIGMOID or gy.width == 1, active_x, active_y)
-    count_positions(op, n, gy.width, gy.width == 1, valid, valid + plan.chunk)
+    if plan.validates:
+        count_positions(op, n, gy.width, gy.width == 1, valid, valid + plan.chunk)
     if op.kind == ONEHOT_CONV1D:
         onehot_conv1d_forward(n, gx, gy, &op.window, work.codes + first * gx.width, active_x, active_y,
                               packed + op.w, b, op.relu, y)
@@ -204,10 +216,11 @@ cdef inline void forward_op(
 
 cdef inline void backward_op(
     const Plan *plan, Py_ssize_t o, Py_ssize_t first, Py_ssize_t n, const Workspace *work, const Mode *mode,
-    const real *packed, bint add,
+    const real *packed, bint last, bint add,
     real *gradients,  # OUT (plan.gradients,), IN too if add
 ) noexcept nogil:
-    """Operation o in reverse, on the samples first : first + n of a chunk; what it gives is added to gradients if add.
+    """Operation o in reverse, on the samples first : first + n of a chunk, perhaps the last ones; what it gives is added
+    to gradients if add.
 
     Where op o has ReLU in its epilogue, the op behind it masks the gradient that it hands back.
     """
@@ -219,7 +232,7 @@ cdef inline void backward_op(
     cdef const real *y = values_of(plan, work, o + 1, False, first, packed)
     cdef real *dx = values_of(plan, work, o, True, first, packed)
     cdef real *dy = values_of(plan, work, o + 1, True, first, packed)
-    cdef const real *winner = <const real *> work.values + op.winner + first * gy.height * gy.width * gy.row
+    cdef const real *winner = winners_of(plan, work, o + 1, first, packed)
     cdef bint masked = o > 0 and plan.ops[o - 1].relu
     cdef const real *mask = x if masked else NULL
     cdef const real *pooled = y if masked else NULL  # what won is positive where what it gave is
@@ -247,12 +260,22 @@ cdef inline void backward_op(
         if op.wt >= 0:
             conv1d_backward_x(n, gx.width, gx.channels, op.window.kw, gy.channels, gy.sample, dy, active_x,
                               packed + op.wt, mask, gx.sample, dx)
+    elif op.kind == CONV2D and op.sparse:
+        dxh = <real *> work.values + op.scratch
+        if first == 0:
+            sparse_begin(gx, gy, &op.window, add, gradients + op.w, dxh)
+        sparse_backward_w(n, gx, gy, &op.window, x, dy, dxh)
+        if last:
+            sparse_end(gx, gy, &op.window, dxh, gradients + op.w)
+        if op.wt >= 0:
+            sparse_backward_x(n, gx, gy, &op.window, dy, packed + op.wt, mask, work.counts, dx)
     elif op.kind == CONV2D:
         conv2d_backward_w(n, gx, gy, &op.window, x, dy, add, gradients + op.w)
         if op.wt >= 0:
             conv2d_backward_x(n, gx, gy, &op.window, dy, packed + op.wt, mask, dx)
     elif op.kind == DENSE:
-        dense_backward_w(n, gx, gy.channels, active_x, x, gy.sample, dy, add, gradients + op.w)
+        if not op.deferred:
+            dense_backward_w(n, gx, gy.channels, active_x, x, gy.sample, dy, add, gradients + op.w)
         if op.wt >= 0:
             dense_backward_x(n, gx, gy.channels, active_x, gy.sample, dy, packed + op.wt, mask, dx)
     elif o == 0 and not plan.input_gradient:
@@ -342,6 +365,6 @@ cdef inline void backward(
             if o == stop and stop < plan.n_ops:
                 normalise_back(plan, stop, first, m, work, mode, packed)
             for at in range(o - 1, begin - 1, -1):
-                backward_op(plan, at, first, m, work, mode, packed, add or first > 0, gradients)
+                backward_op(plan, at, first, m, work, mode, packed, first + m == n, add or first > 0, gradients)
             first += m
         o = begin

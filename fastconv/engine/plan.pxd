@@ -24,7 +24,8 @@ ctypedef struct Tensor:
     Grid g
     Py_ssize_t left, right  # the margin
     Py_ssize_t y, dy        # pixel (0, 0) of sample 0
-    bint y_whole, dy_whole  # a place for each sample of a chunk, or only for those of a block
+    Py_ssize_t winner       # behind max-pooling: which pixel of a window won
+    bint y_whole, dy_whole, winner_whole  # a place for each sample of a chunk, or only for those of a block
 
 ctypedef struct Op:
     # Maps tensor i to tensor i + 1.
@@ -34,29 +35,38 @@ ctypedef struct Op:
     Py_ssize_t rows         # w is (taps, rows, channels of y)
     Py_ssize_t w, b         # offsets in the packed parameters and in a chunk's gradients (gamma, beta); -1: none
     Py_ssize_t wt           # offset of the transposed weights in the packed parameters; -1: no dx is wanted
-    Py_ssize_t winner       # max-pooling: where the winners lie in the scratch
     Py_ssize_t statistics   # batch normalisation: offset of the channels in vectors of statistics
     Py_ssize_t index        # of the layer, for its random numbers
     Py_ssize_t block        # samples at a time
+    bint sparse             # most of dy is zero
+    Py_ssize_t scratch      # then: what its gradient is worked out in
+    bint deferred           # dw is taken of the whole batch at once, in the update
     double rate, eps        # dropout's rate, or the momentum of running statistics
 
 ctypedef struct Strip:
     # Some rows of one parameter, the unit of packing, summation and update.
-    Py_ssize_t flat, packed     # where its rows begin in the flat vector, and packed
+    Py_ssize_t flat, packed     # where its rows begin in the flat vector: after that many elements; and packed
     Py_ssize_t rows, cols
+    Py_ssize_t op, tap, first   # the operation, or -1 where its gradient is not deferred; its tap; the first row
     Py_ssize_t wt, wt_row       # where its columns begin in the transposed weights, -1: nowhere; distance of those
+    bint decays                 # weights, which L2 and weight decay are for; not biases
 
 ctypedef struct Plan:
     Py_ssize_t n_ops, n_strips, n_stages
+    Py_ssize_t parameters   # elements of the flat vector
     Op *ops
     Tensor *tensors         # n_ops + 1
     Strip *strips
     Py_ssize_t *stages      # (n_stages + 1,): the first op of each; all but the first begin with a batch normalisation
-    Py_ssize_t gradients    # elements of a chunk's gradient buffer: w and b of all ops, padded
+    Py_ssize_t part         # elements of a chunk's gradient buffer: w and b of all ops, padded, but what is deferred
+    Py_ssize_t gradients    # the same with what is deferred behind
     Py_ssize_t packed       # elements of the packed parameters: the same, then the transposed weights
     Py_ssize_t statistics   # channels of all batch normalisations
     Py_ssize_t chunk        # samples of a chunk at most
+    bint whole              # the activations of all chunks are kept: stages need them, or deferred gradients
     Py_ssize_t scratch      # elements of a thread's scratch
+    Py_ssize_t lines        # of the largest gradient that is mostly zero
     bint codes              # the input is codes, not values
     bint input_gradient     # the first op propagates too
+    bint validates          # some op asks which positions see something of the sample
     bint margins            # some margin must be zero already in a forward pass

@@ -6,9 +6,12 @@ from libc.string cimport memset
 from itertools import product
 from math import prod
 
+from fastconv.engine.loss cimport FOCAL, MEAN_SQUARED_ERROR, MULTI_CLASS_HINGE, SOFTMAX_CROSS_ENTROPY, Loss
+from fastconv.engine.optimiser cimport ADAM, RMSPROP, SGD, Optimiser, begin_update, update_strip
 from fastconv.engine.plan cimport (AVG_POOL, BATCH_NORM, CONV1D, CONV2D, DENSE, DROPOUT, FLATTEN, GLOBAL_MAX_POOL1D,
                                    MAX_POOL, ONEHOT_CONV1D, RELU, SIGMOID, TANH, Kind, Op, Plan, Strip, Tensor)
 from fastconv.kernels.grid cimport Window
+from fastconv.kernels.sparse_conv2d cimport sparse_scratch, sparse_suits
 from fastconv.kernels.tile cimport FC_LEVEL
 
 LEVEL = FC_LEVEL.decode()
@@ -19,8 +22,13 @@ cdef double CHUNK_OPERATIONS = 17e6
 cdef Py_ssize_t CHUNK_SAMPLES = 256  # at most
 cdef Py_ssize_t CHUNK_LEAST = 24     # two tiles of rows, so that large weights are not read for a few samples
 cdef Py_ssize_t BLOCK_BYTES = 393216 # what the activations of a block of images may take of a second-level cache
+cdef Py_ssize_t DEFERRED = 262144    # weights of a dense operation that are too many for a gradient of each chunk
+cdef Py_ssize_t SPARSE = 4           # pixels that one of max-pooling's windows has at least, so that zeros are skipped
 cdef Py_ssize_t STRIP_ROWS = 64
 cdef double LARGEST = 1e12  # elements of an array: sums and products of a few such sizes do not overflow
+cdef dict LOSSES = {"softmax_cross_entropy": SOFTMAX_CROSS_ENTROPY, "focal": FOCAL,
+                    "mean_squared_error": MEAN_SQUARED_ERROR, "multi_class_hinge": MULTI_CLASS_HINGE}
+cdef dict OPTIMISERS = {"sgd": SGD, "rmsprop": RMSPROP, "adam": ADAM}
 cdef dict KINDS = {
     "onehot_conv1d": ONEHOT_CONV1D, "conv1d": CONV1D, "conv2d": CONV2D, "max_pool": MAX_POOL, "avg_pool": AVG_POOL,
     "global_max_pool1d": GLOBAL_MAX_POOL1D, "dense": DENSE, "batch_norm": BATCH_NORM, "dropout": DROPOUT,
@@ -61,6 +69,20 @@ cdef bint within(const int16_t *codes, Py_ssize_t size, int16_t depth) noexcept 
         low = min(low, codes[i])
         high = max(high, codes[i])
     return low >= -1 and high < depth
+
+
+cdef int set_optimiser(tuple given, Optimiser *o) except -1:
+    """The optimiser that a description was lowered to."""
+    memset(o, 0, sizeof(Optimiser))
+    kind, o.weight_decay, o.momentum, *options = given
+    o.kind = OPTIMISERS[kind]
+    if o.kind == SGD:
+        o.states = 1
+        o.nesterov, = options
+    else:
+        o.states = 2
+        o.beta, o.eps = options
+    return 0
 
 
 cdef class Program:
@@ -107,6 +129,7 @@ cdef class Program:
     """
 
     cdef Plan plan
+    cdef Plan lean  # the same for predictions
     cdef bint single
     cdef str format
     cdef readonly list slots, state_slots
@@ -122,12 +145,17 @@ cdef class Program:
         self._lower(ops, shape)
         self._lay_out()
         self._cut_strips()
+        self._make_lean()
 
     def __dealloc__(self):
         free(self.plan.ops)
         free(self.plan.tensors)
+        free(self.lean.tensors)
         free(self.plan.strips)
         free(self.plan.stages)
+
+    cdef Py_ssize_t _itemsize(self) noexcept nogil:
+        return sizeof(float) if self.single else sizeof(double)
 
     cdef int _allocate(self, Py_ssize_t n_ops) except -1:
         if self.plan.ops != NULL:
@@ -167,7 +195,7 @@ cdef class Program:
             if op.kind in WINDOWED:
                 self._lower_window(index, kind, spec)
             elif op.kind == GLOBAL_MAX_POOL1D:
-                t[1].g.width, rank = 1, 1
+                t[1].g.width, rank, plan.validates = 1, 1, True
                 if t.g.height > 1:
                     raise ValueError(f"Program: {ops[index]} does not fit an input of {t.g.height} lines")
             elif op.kind == DENSE:
@@ -277,6 +305,7 @@ cdef class Program:
             self._parameter(index, "b", [outputs])
         if op.kind == DENSE:
             self.operations += 2.0 * shape[0] * shape[1]
+            op.deferred = shape[0] * shape[1] >= DEFERRED
         return 0
 
     cdef _parameter(self, Py_ssize_t index, str name, list shape):
@@ -286,19 +315,22 @@ cdef class Program:
     cdef int _lay_out(self) except -1:
         """Offsets: where the parameters lie packed and the tensors in a thread's scratch."""
         cdef Plan *plan = &self.plan
-        cdef Py_ssize_t itemsize = sizeof(float) if self.single else sizeof(double)
+        cdef Py_ssize_t itemsize = self._itemsize()
         cdef Py_ssize_t o, at = 0, row
         cdef Op *op
         cdef Tensor *t
-        for o in range(plan.n_ops):
-            op, row = &plan.ops[o], padded(plan.tensors[o + 1].g.channels, itemsize)
-            if op.w >= 0:
-                op.w = at
-                at += max(op.window.kh * op.window.kw * op.rows, <Py_ssize_t> 1) * row
-            if op.b >= 0:
-                op.b = at
-                at += row
+        for deferred in (False, True):
+            plan.part = at
+            for o in range(plan.n_ops):
+                op, row = &plan.ops[o], padded(plan.tensors[o + 1].g.channels, itemsize)
+                if op.w >= 0 and op.deferred == deferred:
+                    op.w = at
+                    at += max(op.window.kh * op.window.kw * op.rows, <Py_ssize_t> 1) * row
+                if op.b >= 0 and not deferred:
+                    op.b = at
+                    at += row
         plan.gradients = at
+        plan.whole = plan.n_stages > 1 or plan.part < plan.gradients
         for o in range(plan.n_ops):
             op = &plan.ops[o]
             if op.rows and op.kind != ONEHOT_CONV1D and (o > 0 or plan.input_gradient):
@@ -314,21 +346,20 @@ cdef class Program:
             t.g.line = (t.g.width + t.left + t.right) * t.g.row
             t.g.sample = padded(t.g.height * t.g.line, itemsize)
         self._choose_blocks(itemsize)
-        at = 0
-        for o in range(plan.n_ops + 1):
-            t = &plan.tensors[o]
-            self._place(o)
-            t.y = at + t.left * t.g.row
-            at += (plan.chunk if t.y_whole else plan.ops[max(o - 1, <Py_ssize_t> 0)].block) * t.g.sample
-            t.dy = at + t.left * t.g.row
-            at += (plan.chunk if t.dy_whole else plan.ops[max(o - 1, <Py_ssize_t> 0)].block) * t.g.sample
-            if o > 0 and plan.ops[o - 1].kind in (MAX_POOL, GLOBAL_MAX_POOL1D):
-                plan.ops[o - 1].winner = at
-                at += plan.chunk * t.g.height * t.g.width * t.g.row
-            if <double> at > LARGEST:
-                raise ValueError("Program: the activations of a chunk are too large")
-        plan.scratch = at
+        self._find_sparse()
+        self._place(plan, True)
         return 0
+
+    cdef int _make_lean(self) except -1:
+        """The plan of a prediction."""
+        cdef Py_ssize_t i
+        self.lean = self.plan
+        self.lean.tensors = <Tensor *> calloc(self.plan.n_ops + 1, sizeof(Tensor))
+        if self.lean.tensors == NULL:
+            raise MemoryError("Program: no memory for the plan")
+        for i in range(self.plan.n_ops + 1):
+            self.lean.tensors[i] = self.plan.tensors[i]
+        return self._place(&self.lean, False)
 
     cdef _choose_blocks(self, Py_ssize_t itemsize):
         """Images go through the operations up to the last window of each stage in blocks that fit in a cache."""
@@ -347,53 +378,92 @@ cdef class Program:
             for o in range(plan.stages[s], last + 1):
                 plan.ops[o].block = max(<Py_ssize_t> 1, min(plan.chunk, BLOCK_BYTES // largest))
 
-    cdef _place(self, Py_ssize_t i):
-        """Whether tensor i and its gradient need a place for every sample of a chunk: what is used again later."""
+    cdef _find_sparse(self):
+        """The convolutions in front of max-pooling that leaves most of their outputs without a gradient."""
+        cdef Py_ssize_t o
+        cdef Op *op
+        cdef Op *pool
         cdef Plan *plan = &self.plan
+        for o in range(plan.n_ops - 1):
+            op, pool = &plan.ops[o], &plan.ops[o + 1]
+            op.sparse = (op.kind == CONV2D and pool.kind == MAX_POOL and pool.window.kh * pool.window.kw >= SPARSE
+                         and pool.window.sh >= pool.window.kh and pool.window.sw >= pool.window.kw
+                         and sparse_suits(&plan.tensors[o].g, &op.window, self._itemsize()))
+            if op.sparse:
+                plan.lines = max(plan.lines, plan.tensors[o + 1].g.height)
+
+    cdef int _place(self, Plan *plan, bint learns) except -1:
+        """Where the tensors lie in a chunk's scratch. A prediction needs no gradients, and keeps nothing for them."""
+        cdef Tensor *t
+        cdef Py_ssize_t i, block, at = 0
+        for i in range(plan.n_ops + 1):
+            t = &plan.tensors[i]
+            self._choose_places(plan, i, learns)
+            block = plan.ops[max(i - 1, <Py_ssize_t> 0)].block
+            t.y = at + t.left * t.g.row
+            at += (plan.chunk if t.y_whole else block) * t.g.sample
+            if i > 0 and plan.ops[i - 1].kind in (MAX_POOL, GLOBAL_MAX_POOL1D):
+                t.winner = at
+                at += (plan.chunk if t.winner_whole else block) * t.g.height * t.g.width * t.g.row
+            if learns:
+                t.dy = at + t.left * t.g.row
+                at += (plan.chunk if t.dy_whole else block) * t.g.sample
+            if learns and i > 0 and plan.ops[i - 1].sparse:
+                plan.ops[i - 1].scratch = at
+                at += padded(sparse_scratch(&plan.tensors[i - 1].g, &t.g, &plan.ops[i - 1].window, self._itemsize()),
+                             self._itemsize())
+            if <double> at > LARGEST:
+                raise ValueError("Program: the activations of a chunk are too large")
+        plan.scratch = at
+        return 0
+
+    cdef _choose_places(self, Plan *plan, Py_ssize_t i, bint learns):
+        """Whether tensor i and its gradient need a place for every sample of a chunk: what is used again later."""
         cdef Tensor *t = &plan.tensors[i]
         cdef Op *giver = &plan.ops[i - 1] if i > 0 else NULL
         cdef Op *taker = &plan.ops[i] if i < plan.n_ops else NULL
         cdef bint pools = taker != NULL and (taker.kind == MAX_POOL or taker.kind == GLOBAL_MAX_POOL1D)
-        t.dy_whole = (giver == NULL or taker == NULL or giver.block != taker.block or giver.block == plan.chunk
-                      or giver.kind == BATCH_NORM)
-        t.y_whole = t.dy_whole and (giver == NULL or giver.kind != BATCH_NORM or giver.block == plan.chunk
-                                    or taker == NULL or giver.block != taker.block)
-        if taker != NULL and taker.kind in (CONV1D, CONV2D, DENSE, BATCH_NORM):
+        t.y_whole = giver == NULL or taker == NULL or giver.block != taker.block or giver.block == plan.chunk
+        t.dy_whole = t.y_whole or giver.kind == BATCH_NORM
+        t.winner_whole = learns or t.y_whole
+        if learns and taker != NULL and taker.kind in (CONV1D, CONV2D, DENSE, BATCH_NORM):
             t.y_whole = True
-        if giver != NULL and (giver.kind in (RELU, SIGMOID, TANH) or giver.relu and not pools):
+        if learns and giver != NULL and (giver.kind in (RELU, SIGMOID, TANH) or giver.relu and not pools):
             t.y_whole = True
-        if giver != NULL and giver.kind in (MAX_POOL, GLOBAL_MAX_POOL1D) and i > 1 and plan.ops[i - 2].relu:
+        if learns and i > 1 and giver.kind in (MAX_POOL, GLOBAL_MAX_POOL1D) and plan.ops[i - 2].relu:
             t.y_whole = True
 
     cdef int _cut_strips(self) except -1:
         """The strips that the parameters are packed, summed and updated in."""
         cdef Plan *plan = &self.plan
-        cdef Py_ssize_t itemsize = sizeof(float) if self.single else sizeof(double)
-        cdef Py_ssize_t o, s, k, taps, start, flat = 0, packed = 0
+        cdef Py_ssize_t itemsize = self._itemsize()
+        cdef Py_ssize_t o, s, k, taps, start, flat = 0, row
         cdef const Op *op
         cdef Strip strip
-        strips = []  # op; tap of the filter, or -1 for a vector; first row; rows
+        strips = []  # op; tap of the filter, or -1 for a vector; first row, or where the vector lies; rows
         for o in range(plan.n_ops):
             op = &plan.ops[o]
             if op.rows:
                 for k, start in product(range(op.window.kh * op.window.kw), range(0, op.rows, STRIP_ROWS)):
                     strips.append((o, k, start, min(STRIP_ROWS, op.rows - start)))
-            strips += [(o, -1, 0, 1)] * ((op.w >= 0 and not op.rows) + (op.b >= 0))
+            strips += [(o, -1, op.w, 1)] * (op.w >= 0 and not op.rows) + [(o, -1, op.b, 1)] * (op.b >= 0)
         plan.n_strips = len(strips)
         plan.strips = <Strip *> calloc(plan.n_strips + 1, sizeof(Strip))
         if plan.strips == NULL:
             raise MemoryError("Program: no memory for the plan")
         for s, (o, k, start, rows) in enumerate(strips):
             op = &plan.ops[o]
-            taps = op.window.kh * op.window.kw
-            strip.flat, strip.packed = flat, packed
+            taps, row = op.window.kh * op.window.kw, padded(plan.tensors[o + 1].g.channels, itemsize)
+            strip.flat = flat
+            strip.packed = op.w + (k * op.rows + start) * row if k >= 0 else start
             strip.rows, strip.cols = rows, plan.tensors[o + 1].g.channels
-            strip.wt, strip.wt_row = -1, padded(op.rows, itemsize)
+            strip.op, strip.tap, strip.first = o if op.deferred and k >= 0 else -1, k, start
+            strip.wt, strip.wt_row, strip.decays = -1, padded(op.rows, itemsize), k >= 0
             if k >= 0 and op.wt >= 0:
                 strip.wt = op.wt + (taps - 1 - k if op.kind == CONV2D else k) * strip.cols * strip.wt_row + start
             plan.strips[s] = strip
             flat += strip.rows * strip.cols
-            packed += strip.rows * padded(strip.cols, itemsize)
+        plan.parameters = flat
         return 0
 
     cdef int _data(self, object x, Batch *batch, object lengths=None) except -1:
@@ -422,18 +492,26 @@ cdef class Program:
             batch.state = address(state, self.format, self.state_size, writable)
         return 0
 
-    cdef int _labels(self, object labels, object weight, double smoothing, Batch *batch) except -1:
+    cdef int _loss(self, tuple given, object labels, object targets, object weight, Batch *batch) except -1:
         """Check what the loss of batch.n samples needs."""
         cdef Py_ssize_t i
+        cdef Loss *loss = &batch.loss
+        kind, loss.l2, *options = given
+        loss.kind = LOSSES[kind]
+        if loss.kind == SOFTMAX_CROSS_ENTROPY:
+            loss.smoothing, = options
+        elif loss.kind == FOCAL:
+            loss.gamma, = options
         if len(self.output_shape) != 1:
             raise ValueError(f"a loss needs one row of logits a sample, the network gives {self.output_shape}")
-        batch.labels = <const int64_t *> address(labels, "q", batch.n)
+        loss.labels = <const int64_t *> address(labels, "q", batch.n)
         for i in range(batch.n):
-            if not 0 <= batch.labels[i] < self.output_shape[0]:
-                raise ValueError(f"label {batch.labels[i]} at index {i} is outside 0..{self.output_shape[0] - 1}")
-        batch.smoothing = smoothing
+            if not 0 <= loss.labels[i] < self.output_shape[0]:
+                raise ValueError(f"label {loss.labels[i]} at index {i} is outside 0..{self.output_shape[0] - 1}")
+        if targets is not None:
+            loss.targets = address(targets, self.format, batch.n * self.output_shape[0])
         if weight is not None:
-            batch.weight = address(weight, self.format, batch.n)
+            loss.weight = address(weight, self.format, batch.n)
         return 0
 
     cdef int _input_gradient(self, object dx, Batch *batch) except -1:
@@ -459,28 +537,30 @@ cdef class Program:
         self._data(x, &batch, lengths)
         self._state(state, &batch, False)
         cdef void *out = address(y, self.format, batch.n * prod(self.output_shape), True)
-        threads = max(1, min(threads, count_chunks(&self.plan, batch.n)))
+        threads = max(1, min(threads, count_chunks(&self.lean, batch.n)))
         with nogil:
-            open_arena(&arena, &self.plan, sizeof(float) if self.single else sizeof(double), batch.n, False, threads)
+            open_arena(&arena, &self.lean, self._itemsize(), batch.n, False, 0, threads)
             if self.single:
-                predict_all(&self.plan, &batch, <float *> p, probabilities, &arena, threads, <float *> out)
+                predict_all(&self.lean, &batch, <float *> p, probabilities, &arena, threads, <float *> out)
             else:
-                predict_all(&self.plan, &batch, <double *> p, probabilities, &arena, threads, <double *> out)
-            free(arena.memory)
+                predict_all(&self.lean, &batch, <double *> p, probabilities, &arena, threads, <double *> out)
+            close_arena(&arena)
 
-    def gradient(self, object x, object parameters, object labels, object weight, double smoothing, object flat,
-                 object dx=None, int threads=1, uint64_t seed=0):
+    def gradient(self, object x, object parameters, tuple loss, object labels, object targets, object weight,
+                 object flat, object dx=None, int threads=1, uint64_t seed=0):
         """Write the gradients of the loss by the parameters to `flat` and by the input to `dx`.
 
-        `labels` is (N,) int64; `weight` (N,), of the parameters' dtype, or None; `smoothing` the label smoothing;
-        `seed` that of dropout. Returns the loss and the number of hits: samples whose largest logit is the label's.
+        `loss` is ``("softmax_cross_entropy", l2, smoothing)``, ``("focal", l2, gamma)``,
+        ``("mean_squared_error", l2)`` or ``("multi_class_hinge", l2)``; `labels` (N,) int64; `targets` (N, K) and
+        `weight` (N,) are of the parameters' dtype, or None: what the labels say, and 1 each; `seed` is that of
+        dropout. Returns the loss and the number of hits: samples whose largest output is the label's.
         """
         cdef Batch batch
         cdef void *p = address(parameters, self.format, self.size)
         cdef void *out = address(flat, self.format, self.size, True)
         memset(&batch, 0, sizeof(Batch))
         self._data(x, &batch)
-        self._labels(labels, weight, smoothing, &batch)
+        self._loss(loss, labels, targets, weight, &batch)
         self._input_gradient(dx, &batch)
         batch.seed = seed
         return self._gradient(&batch, p, out, threads)
@@ -513,39 +593,43 @@ cdef class Program:
         cdef Py_ssize_t hits
         threads = max(1, min(threads, count_buffers(&self.plan, batch.n)))
         with nogil:
-            open_arena(&arena, &self.plan, sizeof(float) if self.single else sizeof(double), batch.n, True, threads)
+            open_arena(&arena, &self.plan, self._itemsize(), batch.n, True, 0, threads)
             if self.single:
                 loss = gradient_of(&self.plan, batch, <float *> p, &arena, threads, <float *> out, &hits)
             else:
                 loss = gradient_of(&self.plan, batch, <double *> p, &arena, threads, <double *> out, &hits)
-            free(arena.memory)
+            close_arena(&arena)
         return loss, hits
 
-    def train(self, object x, object parameters, object labels, object weight, double smoothing, object order,
-              object starts, object rates, double momentum, object velocity, object losses, object hits,
-              int threads=1, object state=None, uint64_t seed=0, uint32_t first_update=0):
-        """Make one update of `parameters` and `velocity` for each batch; return how many were made.
+    def train(self, object x, object parameters, tuple loss, object labels, object targets, object weight,
+              object order, object starts, object rates, tuple optimiser, object optimiser_state, object losses,
+              object hits, int threads=1, object state=None, uint64_t seed=0, uint32_t first_update=0):
+        """Make one update of `parameters` and `optimiser_state` for each batch; return how many were made.
 
         Batch u is the rows ``order[starts[u]:starts[u + 1]]`` of the data and is learnt at ``rates[u]``; its loss
         before the update goes to ``losses[u]`` and its number of hits to ``hits[u]``. The first loss that is not
-        finite ends the call before its update. Running means and variances go into `state`; `seed` and the number of
-        the update, `first_update` + u, determine the random numbers.
+        finite ends the call before its update. `loss` and what follows it are as for :meth:`gradient`; `optimiser` is
+        ``("sgd", weight_decay, momentum, nesterov)``, ``("rmsprop", weight_decay, momentum, beta, eps)`` or
+        ``("adam", weight_decay, beta1, beta2, eps)``. Running means and variances go into `state`; `seed` and the
+        number of the update, `first_update` + u, determine the random numbers.
 
         Arrays: `order` (total,) and `starts` (updates + 1,) and `hits` (updates,) int64, `rates` and `losses`
-        (updates,) float64, `velocity` like `parameters`.
+        (updates,) float64, `optimiser_state` (1, size) for SGD and (2, size) for the others.
         """
         cdef Batch batch
         cdef Arena arena
         cdef Py_ssize_t u, total, largest = 0, updates = len(rates), made
         cdef const double *rate = <const double *> address(rates, "d", updates)
-        cdef double *loss = <double *> address(losses, "d", updates, True)
+        cdef double *found = <double *> address(losses, "d", updates, True)
         cdef int64_t *hit = <int64_t *> address(hits, "q", updates, True)
         cdef const int64_t *start = <const int64_t *> address(starts, "q", updates + 1)
         cdef void *p = address(parameters, self.format, self.size, True)
-        cdef void *v = address(velocity, self.format, self.size, True)
+        cdef Optimiser o
+        set_optimiser(optimiser, &o)
+        cdef void *vectors = address(optimiser_state, self.format, o.states * self.size, True)
         memset(&batch, 0, sizeof(Batch))
         self._data(x, &batch)
-        self._labels(labels, weight, smoothing, &batch)
+        self._loss(loss, labels, targets, weight, &batch)
         self._state(state, &batch, True)
         batch.seed, batch.update = seed, first_update
         total = len(order)
@@ -559,27 +643,31 @@ cdef class Program:
             largest = max(largest, start[u + 1] - start[u])
         threads = max(1, min(threads, count_buffers(&self.plan, largest)))
         with nogil:
-            open_arena(&arena, &self.plan, sizeof(float) if self.single else sizeof(double), largest, True, threads)
+            open_arena(&arena, &self.plan, self._itemsize(), largest, True, o.states, threads)
             if self.single:
-                made = train_all(&self.plan, &batch, momentum, updates, start, rate, &arena, threads,
-                                 <float *> p, <float *> v, loss, hit)
+                made = train_all(&self.plan, &batch, &o, updates, start, rate, self.size, &arena, threads,
+                                 <float *> p, <float *> vectors, found, hit)
             else:
-                made = train_all(&self.plan, &batch, momentum, updates, start, rate, &arena, threads,
-                                 <double *> p, <double *> v, loss, hit)
-            free(arena.memory)
+                made = train_all(&self.plan, &batch, &o, updates, start, rate, self.size, &arena, threads,
+                                 <double *> p, <double *> vectors, found, hit)
+            close_arena(&arena)
         return made
 
     @staticmethod
-    def sgd(object parameters, object velocity, object gradient, double rate, double momentum):
-        """Make the optimiser's update of `parameters` and `velocity`, by itself."""
+    def update(tuple optimiser, object parameters, object optimiser_state, object gradient, double rate,
+               Py_ssize_t update):
+        """Make an update of `parameters` and `optimiser_state`, by itself; weight decay shrinks all parameters."""
+        cdef Optimiser o
+        set_optimiser(optimiser, &o)
         cdef Py_ssize_t size = gradient.size
         cdef bint single = gradient.itemsize == sizeof(float)
         cdef str format = "f" if single else "d"
         cdef void *p = address(parameters, format, size, True)
-        cdef void *v = address(velocity, format, size, True)
+        cdef void *state = address(optimiser_state, format, o.states * size, True)
         cdef void *g = address(gradient, format, size)
         with nogil:
+            begin_update(&o, rate, update)
             if single:
-                sgd(size, rate, momentum, <float *> g, <float *> v, <float *> p)
+                update_strip(&o, size, True, <float *> g, size, <float *> state, <float *> p)
             else:
-                sgd(size, rate, momentum, <double *> g, <double *> v, <double *> p)
+                update_strip(&o, size, True, <double *> g, size, <double *> state, <double *> p)

@@ -3,19 +3,24 @@
 from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite
 from libc.stdint cimport int16_t, int64_t, uint32_t, uint64_t, uintptr_t
-from libc.stdlib cimport calloc, malloc
 from libc.string cimport memset
 
 from fastconv.engine.chunk cimport (Mode, Workspace, backward, forward, gather, pack_image, unpack_image,
                                     values_of)
+from fastconv.engine.loss cimport Loss, sample_loss
+from fastconv.engine.optimiser cimport Optimiser, begin_update, update_strip
 from fastconv.engine.plan cimport Op, Plan, Strip
 from fastconv.kernels.batch_norm cimport batch_norm_merge, batch_norm_moments, batch_norm_scale
 from fastconv.kernels.grid cimport Grid
+from fastconv.kernels.l2 cimport l2_backward_add, l2_squares
 from fastconv.kernels.pack cimport pack_rows, sum_parts, unpack_rows
 from fastconv.kernels.real cimport padded, real
-from fastconv.kernels.sgd cimport sgd
-from fastconv.kernels.softmax_cross_entropy cimport is_largest, softmax, softmax_cross_entropy
-from fastconv.kernels.tile cimport transpose_rows
+from fastconv.kernels.softmax_cross_entropy cimport softmax
+from fastconv.kernels.tile cimport fc_product, multiply, transpose_rows
+
+cdef extern from "memory.h" nogil:
+    void *fc_allocate(size_t, int)
+    void fc_release(void *, size_t)
 
 cdef extern from "team.h" nogil:
     ctypedef struct fc_team:
@@ -49,14 +54,17 @@ ctypedef struct Statistics:
 ctypedef struct Arena:
     # The memory of one call: allocated at once, freed at its end, shared with no other call.
     void *memory
+    Py_ssize_t size     # bytes
     void *packed        # packed parameters
-    void *velocity      # packed; this and the buffers only for a call that learns
+    void *state         # the optimiser's vectors, packed; the buffers and what follows only for a call that learns
     void *gradients     # gradient buffers, packed
+    double *squares     # sum of the squared weights of each strip
     double *losses      # one a buffer
     Py_ssize_t *correct # one a buffer
     double *moments     # means and squares of all normalised channels, for each buffer
     Statistics *statistics  # one a thread
-    Workspace *work     # one a thread, or one a chunk where the batch is worked on in stages
+    Workspace *work     # one a thread, or one a chunk where plan.whole is set
+    Py_ssize_t *sizes   # samples of each chunk
     fc_team team        # the threads at work
 
 
@@ -68,7 +76,8 @@ cdef void *carve(char **at, Py_ssize_t size) noexcept nogil:
 
 
 cdef Py_ssize_t lay_out_arena(
-    Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t buffers, Py_ssize_t spaces, int threads
+    Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t buffers, Py_ssize_t states, Py_ssize_t spaces,
+    int threads
 ) noexcept nogil:
     """Give each part of an arena its place in arena.memory; the bytes that all of them take."""
     cdef char *at = <char *> arena.memory
@@ -81,12 +90,14 @@ cdef Py_ssize_t lay_out_arena(
     cdef Workspace *work = &empty
     arena.work = <Workspace *> carve(&at, spaces * sizeof(Workspace))
     arena.statistics = <Statistics *> carve(&at, threads * sizeof(Statistics))
+    arena.squares = <double *> carve(&at, plan.n_strips * sizeof(double) if buffers else 0)
     arena.losses = <double *> carve(&at, buffers * sizeof(double))
     arena.correct = <Py_ssize_t *> carve(&at, buffers * sizeof(Py_ssize_t))
     arena.moments = <double *> carve(&at, buffers * 2 * n * sizeof(double))
-    arena.packed = carve(&at, plan.packed * itemsize)
-    arena.velocity = carve(&at, plan.gradients * itemsize if buffers else 0)
-    arena.gradients = carve(&at, buffers * padded(plan.gradients, itemsize) * itemsize)
+    arena.packed = carve(&at, (plan.packed if buffers else plan.gradients) * itemsize)
+    arena.state = carve(&at, states * plan.gradients * itemsize)
+    arena.gradients = carve(&at, (plan.gradients + (buffers - 1) * plan.part) * itemsize if buffers else 0)
+    arena.sizes = <Py_ssize_t *> carve(&at, spaces * sizeof(Py_ssize_t))
     for i in range(threads):
         statistics = &arena.statistics[i] if placed else &none
         statistics.mean = <double *> carve(&at, n * sizeof(double))
@@ -104,27 +115,31 @@ cdef Py_ssize_t lay_out_arena(
         work.valid = <Py_ssize_t *> carve(&at, tensors * chunk * sizeof(Py_ssize_t))
         work.rows = <Py_ssize_t *> carve(&at, chunk * sizeof(Py_ssize_t))
         work.places = <Py_ssize_t *> carve(&at, chunk * sizeof(Py_ssize_t))
-        work.counts = <Py_ssize_t *> carve(&at, (max(chunk, length) + 2) * sizeof(Py_ssize_t))
+        work.counts = <Py_ssize_t *> carve(&at, (max(chunk, length, 2 * plan.lines) + 2) * sizeof(Py_ssize_t))
     return at - <char *> arena.memory
 
 
 cdef int open_arena(
-    Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t n, bint learns, int threads
+    Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t n, bint learns, Py_ssize_t states, int threads
 ) except -1 nogil:
     """Allocate an arena for batches of at most n samples; MemoryError where there is none."""
     cdef Py_ssize_t buffers = count_buffers(plan, n) if learns else 0
-    cdef Py_ssize_t spaces = count_chunks(plan, n) if learns and plan.n_stages > 1 else threads
-    cdef Py_ssize_t size
+    cdef Py_ssize_t spaces = count_chunks(plan, n) if learns and plan.whole else threads
     memset(arena, 0, sizeof(Arena))
-    size = lay_out_arena(arena, plan, itemsize, buffers, spaces, threads) + 64
+    arena.size = lay_out_arena(arena, plan, itemsize, buffers, states, spaces, threads) + 64
     # zero where margins and the padding of gradients must be; else where it matters, the parameters' padding
-    arena.memory = calloc(size, 1) if learns or plan.margins else malloc(size)
+    arena.memory = fc_allocate(arena.size, learns or plan.margins)
     if arena.memory == NULL:
         raise MemoryError("Program: no memory for the scratch of a call")
-    lay_out_arena(arena, plan, itemsize, buffers, spaces, threads)
+    lay_out_arena(arena, plan, itemsize, buffers, states, spaces, threads)
     if not learns:
-        memset(arena.packed, 0, plan.packed * itemsize)
+        memset(arena.packed, 0, plan.gradients * itemsize)
     return 0
+
+
+cdef void close_arena(const Arena *arena) noexcept nogil:
+    """Give the memory back."""
+    fc_release(arena.memory, arena.size)
 
 
 cdef void transpose_strip(const Strip *strip, real *packed) noexcept nogil:
@@ -149,12 +164,21 @@ cdef void unpack_all(const Plan *plan, const real *packed, real *flat) noexcept 
                     flat + plan.strips[s].flat)
 
 
-cdef void load(const Plan *plan, const real *parameters, Arena *arena) noexcept nogil:
+cdef double squares_of(const Strip *strip, double l2, const real *packed) noexcept nogil:
+    """The sum of the squares that L2 counts."""
+    if l2 == 0 or not strip.decays:
+        return 0
+    return l2_squares(strip.rows * padded(strip.cols, sizeof(real)), packed + strip.packed)
+
+
+cdef void load(const Plan *plan, const real *parameters, double l2, Arena *arena) noexcept nogil:
     """Pack the parameters for a call with a backward pass."""
     cdef Py_ssize_t s
-    pack_all(plan, parameters, <real *> arena.packed)
+    cdef real *packed = <real *> arena.packed
+    pack_all(plan, parameters, packed)
     for s in range(plan.n_strips):
-        transpose_strip(&plan.strips[s], <real *> arena.packed)
+        transpose_strip(&plan.strips[s], packed)
+        arena.squares[s] = squares_of(&plan.strips[s], l2, packed)
 
 
 ctypedef struct Batch:
@@ -162,9 +186,7 @@ ctypedef struct Batch:
     const int16_t *codes
     const void *x
     const int64_t *lengths  # positions of x that count, or NULL
-    const int64_t *labels   # with weight and smoothing: the loss; or else
-    const void *weight
-    double smoothing
+    Loss loss               # or, without labels,
     const void *dy          # the gradient of the output is given; with neither, nothing is propagated back
     void *y                 # where the output goes, or NULL
     void *dx                # where the gradient of the input goes, or NULL
@@ -173,11 +195,6 @@ ctypedef struct Batch:
     Py_ssize_t first, n
     uint64_t seed           # of the random numbers
     uint32_t update
-
-
-ctypedef struct Optimiser:
-    # What an update does with the gradient.
-    double rate, momentum
 
 
 cdef void loss_chunk(
@@ -190,14 +207,10 @@ cdef void loss_chunk(
     cdef Py_ssize_t size = g.height * g.width * g.channels
     cdef real *z = values_of(plan, work, plan.n_ops, False, 0, like)
     cdef real *dz = values_of(plan, work, plan.n_ops, True, 0, like)
-    cdef double scale
     for i in range(n):
         at = work.rows[i]
-        if batch.labels != NULL:
-            scale = 1.0 / batch.n if batch.weight == NULL else (<const real *> batch.weight)[at] / <double> batch.n
-            correct[0] += is_largest(g.channels, z + i * g.sample, batch.labels[at])
-            loss[0] += softmax_cross_entropy(g.channels, z + i * g.sample, batch.labels[at], batch.smoothing, scale,
-                                             dz + i * g.sample)
+        if batch.loss.labels != NULL:
+            loss[0] += sample_loss(&batch.loss, batch.n, at, g.channels, z + i * g.sample, correct, dz + i * g.sample)
         else:
             pack_image(g, <const real *> batch.dy + at * size, dz + i * g.sample)
 
@@ -223,14 +236,14 @@ cdef void stage_chunk(
     cdef Py_ssize_t first = plan.stages[stage], last = plan.stages[stage + 1]
     if not back:
         if stage == 0:
-            gather(plan, n, batch.codes, <const real *> batch.x, batch.lengths, batch.labels, batch.order, batch.first,
-                   start, work)
+            gather(plan, n, batch.codes, <const real *> batch.x, batch.lengths, batch.loss.labels, batch.order,
+                   batch.first, start, work)
         forward(plan, first, last, n, work, mode, packed)
         if last < plan.n_ops:
             return
         if batch.y != NULL:
             output_chunk(plan, n, work, plan.n_ops, False, <real *> batch.y)
-        if batch.labels == NULL and batch.dy == NULL:
+        if batch.loss.labels == NULL and batch.dy == NULL:
             return
         loss_chunk(plan, batch, n, work, packed, loss, correct)
     backward(plan, first, last, n, work, mode, packed, add, gradients)
@@ -265,8 +278,8 @@ cdef void stage_chunks(
     for c in range(first, (b + 1) * chunks // buffers):
         start = c * batch.n // chunks
         n = (c + 1) * batch.n // chunks - start
-        if plan.n_stages > 1:
-            work = &arena.work[c]
+        if plan.whole:
+            work, arena.sizes[c] = &arena.work[c], n
         stage_chunk(plan, batch, stage, back, start, n, work, mode, <const real *> arena.packed, c > first, gradients,
                     &arena.losses[b], &arena.correct[b])
         if stage + 1 < plan.n_stages and not back:
@@ -297,8 +310,13 @@ cdef void gather_moments(
     batch_norm_scale(g.channels, norm.eps, own.variance + at, <real *> own.inverse + at)
 
 
+cdef inline real *buffer_of(const Plan *plan, Py_ssize_t b, real *gradients) noexcept nogil:
+    """Gradient buffer b: behind the first one lies what is deferred."""
+    return gradients + (plan.gradients + (b - 1) * plan.part if b else 0)
+
+
 cdef void gather_sums(
-    const Plan *plan, Py_ssize_t stage, Py_ssize_t buffers, Py_ssize_t part, const real *gradients,
+    const Plan *plan, Py_ssize_t stage, Py_ssize_t buffers, real *gradients,
     Statistics *own,  # OUT
 ) noexcept nogil:
     """The gradients by gamma and beta of the batch normalisation at the beginning of a stage, over the batch."""
@@ -309,8 +327,8 @@ cdef void gather_sums(
     for c in range(channels):
         dgamma[c], dbeta[c] = 0, 0
         for b in range(buffers):
-            dgamma[c] += gradients[b * part + norm.w + c]
-            dbeta[c] += gradients[b * part + norm.b + c]
+            dgamma[c] += buffer_of(plan, b, gradients)[norm.w + c]
+            dbeta[c] += buffer_of(plan, b, gradients)[norm.b + c]
 
 
 cdef void keep_statistics(const Plan *plan, const Statistics *own, real *state) noexcept nogil:  # state: IN and OUT
@@ -325,17 +343,45 @@ cdef void keep_statistics(const Plan *plan, const Statistics *own, real *state) 
                                                  + (1 - norm.rate) * own.variance[c])
 
 
+cdef void deferred_strip(
+    const Plan *plan, const Strip *strip, Py_ssize_t chunks, const Arena *arena,
+    real *dw,  # OUT
+) noexcept nogil:
+    """A strip of the gradient by a dense operation's weights, of all samples of the batch in their order."""
+    cdef const Grid *gx = &plan.tensors[strip.op].g
+    cdef const real *x = values_of(plan, &arena.work[0], strip.op, False, 0, dw)
+    cdef const real *dy = values_of(plan, &arena.work[0], strip.op + 1, True, 0, dw)
+    cdef const real *none = NULL
+    cdef Py_ssize_t space = 0
+    cdef fc_product p
+    if chunks > 1:
+        space = <real *> arena.work[1].values - <real *> arena.work[0].values
+    p.lines, p.rows, p.cols, p.outer, p.segments = 1, strip.rows, strip.cols, 1, chunks
+    p.depth, p.depths, p.reach = 0, arena.sizes, NULL
+    p.a_row, p.a_outer, p.a_segment, p.a_step = 1, 0, space, gx.sample
+    p.b_outer, p.b_segment, p.b_row = 0, space, plan.tensors[strip.op + 1].g.sample
+    p.c_row, p.add, p.relu = padded(strip.cols, sizeof(real)), 0, 0
+    multiply(&p, x + strip.tap // gx.width * gx.line + strip.tap % gx.width * gx.row + strip.first, dy, none, none, dw)
+
+
 cdef void finish_strip(
-    const Strip *strip, const Optimiser *optimiser, Py_ssize_t parts, Py_ssize_t part,
-    real *buffers,  # IN; the first becomes their sum
-    real *velocity, real *packed,  # IN and OUT
+    const Plan *plan, const Strip *strip, double l2, const Optimiser *optimiser, Py_ssize_t chunks, const Arena *arena,
+    real *gradients,  # IN; the first buffer becomes the sum of all
+    real *state, real *packed, double *squares,  # IN and OUT
 ) noexcept nogil:
     """Sum a strip of the gradient buffers in their order; then update its parameters, for the next step."""
     cdef Py_ssize_t at = strip.packed, size = strip.rows * padded(strip.cols, sizeof(real))
-    sum_parts(size, parts, part, buffers + at)
+    if strip.op >= 0:
+        deferred_strip(plan, strip, chunks, arena, gradients + at)
+    else:
+        sum_parts(size, min(chunks, <Py_ssize_t> BUFFERS) - 1, plan.part, gradients + plan.gradients + at,
+                  gradients + at)
+    if l2 != 0 and strip.decays:
+        l2_backward_add(size, l2, packed + at, gradients + at)
     if optimiser != NULL:
-        sgd(size, optimiser.rate, optimiser.momentum, buffers + at, velocity + at, packed + at)
+        update_strip(optimiser, size, strip.decays, gradients + at, plan.gradients, state + at, packed + at)
         transpose_strip(strip, packed)
+        squares[0] = squares_of(strip, l2, packed)
 
 
 cdef double step(
@@ -347,11 +393,10 @@ cdef double step(
     Every thread of a team calls this for the same batch, and gets the loss. Stage after stage the threads take the
     chunks and wait for each other, forward, the last stage to and fro, and backward.
     """
-    cdef Py_ssize_t s, stage, buffers = count_buffers(plan, batch.n), part = padded(plan.gradients, sizeof(real))
-    cdef Py_ssize_t b, taken = 0, last = plan.n_stages - 1
-    cdef bint returns = batch.labels != NULL or batch.dy != NULL
+    cdef Py_ssize_t s, stage, buffers = count_buffers(plan, batch.n), b, taken = 0, last = plan.n_stages - 1
+    cdef bint returns = batch.loss.labels != NULL or batch.dy != NULL
     cdef int threads = FC_THREADS()
-    cdef double loss = 0
+    cdef double loss = 0, squares = 0
     cdef Statistics *own = &arena.statistics[thread]
     cdef Mode mode
     mode.training, mode.seed, mode.update, mode.n = True, batch.seed, batch.update, batch.n
@@ -359,26 +404,32 @@ cdef double step(
     correct[0] = 0
     if batch.n == 0:
         return loss  # and the gradient is zero
+    if batch.loss.l2 != 0:
+        for s in range(plan.n_strips):
+            squares += arena.squares[s]
     for s in range(2 * last + 1 if returns else last + 1):  # stages 0 .. last, then last - 1 .. 0
         stage = s if s <= last else 2 * last - s
         if 0 < s <= last:
             gather_moments(plan, batch.n, stage, buffers, arena.moments, gradients, own)
         elif s > last:
-            gather_sums(plan, stage + 1, buffers, part, gradients, own)
+            gather_sums(plan, stage + 1, buffers, gradients, own)
         b = fc_take(&arena.team) - taken
         while b < buffers:
-            stage_chunks(plan, batch, stage, s > last, b, buffers, thread, &mode, arena, gradients + b * part)
+            stage_chunks(plan, batch, stage, s > last, b, buffers, thread, &mode, arena,
+                         buffer_of(plan, b, gradients))
             b = fc_take(&arena.team) - taken
         taken += buffers + threads
         fc_wait(&arena.team)
     for b in range(buffers):
         loss += arena.losses[b]
         correct[0] += arena.correct[b]
+    loss += batch.loss.l2 * squares
     if not isfinite(loss):
         optimiser = NULL
-    for s in range(thread * plan.n_strips // threads, (thread + 1) * plan.n_strips // threads):
-        finish_strip(&plan.strips[s], optimiser, buffers, part, gradients, <real *> arena.velocity,
-                     <real *> arena.packed)
+    for s in range(plan.n_strips):
+        if plan.strips[s].flat * threads // plan.parameters == thread:
+            finish_strip(plan, &plan.strips[s], batch.loss.l2, optimiser, count_chunks(plan, batch.n), arena, gradients,
+                         <real *> arena.state, <real *> arena.packed, &arena.squares[s])
     if thread == 0:
         arena.team.next = 0
         if batch.state != NULL and isfinite(loss):
@@ -454,7 +505,8 @@ cdef void train_thread(
     cdef double loss
     fc_join(&arena.team)
     for u in range(updates):
-        batch.first, batch.n, optimiser.rate = starts[u], starts[u + 1] - starts[u], rates[u]
+        batch.first, batch.n = starts[u], starts[u + 1] - starts[u]
+        begin_update(&optimiser, rates[u], batch.update)
         loss = step(plan, &batch, &optimiser, arena, thread, gradients, &hits)
         if thread == 0:
             losses[u], correct[u], made[0] = loss, hits, u + isfinite(loss)
@@ -464,22 +516,22 @@ cdef void train_thread(
 
 
 cdef Py_ssize_t train_all(
-    const Plan *plan, const Batch *batch, double momentum, Py_ssize_t updates, const int64_t *starts,
-    const double *rates, Arena *arena, int threads,
-    real *parameters, real *velocity,  # IN and OUT
+    const Plan *plan, const Batch *batch, const Optimiser *optimiser, Py_ssize_t updates, const int64_t *starts,
+    const double *rates, Py_ssize_t size, Arena *arena, int threads,
+    real *parameters, real *state,  # IN and OUT: (size,), (optimiser.states, size)
     double *losses, int64_t *correct,  # OUT
 ) noexcept nogil:
     """Updates; returns how many were made before a loss was no longer finite."""
-    cdef Py_ssize_t made = 0
-    cdef Optimiser optimiser
-    optimiser.momentum = momentum
-    load(plan, parameters, arena)
-    pack_all(plan, velocity, <real *> arena.velocity)
+    cdef Py_ssize_t made = 0, i, part = padded(plan.gradients, sizeof(real))
+    load(plan, parameters, batch.loss.l2, arena)
+    for i in range(optimiser.states):
+        pack_all(plan, state + i * size, <real *> arena.state + i * part)
     with parallel(num_threads=threads, use_threads_if=threads > 1):
-        train_thread(plan, batch[0], optimiser, updates, starts, rates, arena, threadid(), <real *> arena.gradients,
+        train_thread(plan, batch[0], optimiser[0], updates, starts, rates, arena, threadid(), <real *> arena.gradients,
                      losses, correct, &made)
     unpack_all(plan, <real *> arena.packed, parameters)
-    unpack_all(plan, <real *> arena.velocity, velocity)
+    for i in range(optimiser.states):
+        unpack_all(plan, <real *> arena.state + i * part, state + i * size)
     return made
 
 
@@ -502,7 +554,7 @@ cdef double gradient_of(
 ) noexcept nogil:
     """The loss of a batch and its gradient."""
     cdef double loss = 0
-    load(plan, parameters, arena)
+    load(plan, parameters, batch.loss.l2, arena)
     with parallel(num_threads=threads, use_threads_if=threads > 1):
         gradient_thread(plan, batch, arena, threadid(), <real *> arena.gradients, &loss, correct)
     unpack_all(plan, <real *> arena.gradients, flat)

@@ -2,7 +2,8 @@
 
 A room is a ``.pxd`` file of inline Cython cores (pointers and sizes in, nothing allocated, no Python object touched),
 so that the engine that cimports it is compiled together with it, once for each instruction set. The docstring of a
-core is its equation. Only :mod:`fastconv.kernels.encode` works on Python strings and is a module of its own.
+core is its equation. Modules of their own are only :mod:`fastconv.kernels.encode`, which works on Python strings, and
+:mod:`fastconv.kernels.augmentation`, which augments images without a network.
 
 Glossary of dimensions, the same in every room:
 

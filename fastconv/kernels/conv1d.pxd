@@ -33,7 +33,7 @@ cdef inline void conv1d_forward(
     p.b_segment, p.b_row, p.c_row, p.add, p.relu = channels * y_row, y_row, y_sample, 0, relu
     s.taps, s.samples, s.channels, s.cols, s.positions, s.outputs = width, n, channels, filters, active_x, active
     s.x_sample, s.x_row, s.c_sample, s.c_row = x_sample, x_row, y_sample, y_row
-    s.w_tap, s.w_row, s.relu = -channels * y_row, y_row, relu
+    s.w_tap, s.w_row, s.relu, s.add = -channels * y_row, y_row, relu, 0
     if slides(width, channels):
         slide(&s, x, w + (width - 1) * channels * y_row, b, none, y)
     else:
@@ -71,7 +71,7 @@ cdef inline void conv1d_backward_x(
     p.b_segment, p.b_row, p.c_row, p.add, p.relu = filters * x_row, x_row, x_sample, 0, 0
     s.taps, s.samples, s.channels, s.cols, s.positions, s.outputs = width, n, filters, channels, active, active
     s.x_sample, s.x_row, s.c_sample, s.c_row = y_sample, -y_row, x_sample, -x_row
-    s.w_tap, s.w_row, s.relu = -filters * x_row, x_row, 0
+    s.w_tap, s.w_row, s.relu, s.add = -filters * x_row, x_row, 0, 0
     if slides(width, filters):
         slide(&s, dy, wt + (width - 1) * filters * x_row, none, mask, dx)
     else:

@@ -15,7 +15,7 @@ cdef inline void dropout(
     real *y,                   # OUT
 ) noexcept nogil:
     """y = x / (1 - rate) where a uniform number is at least `rate`, else 0; its own adjoint."""
-    cdef Py_ssize_t i, h, q, c, block
+    cdef Py_ssize_t i, h, q, c, e
     cdef uint32_t counter[4]
     cdef uint32_t key[2]
     cdef uint32_t bits[4]
@@ -26,15 +26,15 @@ cdef inline void dropout(
     key[0], key[1] = <uint32_t> seed, <uint32_t> (seed >> 32)
     counter[2], counter[3] = layer, update
     for i in range(n):
-        block = 0
+        e = 0  # a sample's elements in row-major order, so that flattening changes nothing
         counter[1] = <uint32_t> places[i]
         for h in range(gx.height):
             for q in range(gx.width):
                 at = x + i * gx.sample + h * gx.line + q * gx.row
                 to = y + i * gy.sample + h * gy.line + q * gy.row
                 for c in range(gx.channels):
-                    if c % 4 == 0:
-                        counter[0] = <uint32_t> block
-                        block += 1
+                    if e % 4 == 0:
+                        counter[0] = <uint32_t> (e // 4)
                         fc_philox(counter, key, bits)
-                    to[c] = at[c] * scale if bits[c % 4] >= least else 0
+                    to[c] = at[c] * scale if bits[e % 4] >= least else 0
+                    e += 1

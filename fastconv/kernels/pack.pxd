@@ -26,11 +26,11 @@ cdef inline void unpack_rows(
 
 
 cdef inline void sum_parts(
-    Py_ssize_t size, Py_ssize_t parts, Py_ssize_t part,
-    real *a,  # IN; OUT (size,)
+    Py_ssize_t size, Py_ssize_t parts, Py_ssize_t part, const real *others,
+    real *a,  # IN and OUT (size,)
 ) noexcept nogil:
-    """a[i] = sum over q < parts, in this order, of a[q*part + i]."""
+    """a[i] += sum over q < parts, in this order, of others[q*part + i]."""
     cdef Py_ssize_t i, q
-    for q in range(1, parts):
+    for q in range(parts):
         for i in range(size):
-            a[i] += a[q * part + i]
+            a[i] += others[q * part + i]

@@ -17,4 +17,10 @@ static inline void fc_philox(const uint32_t counter[4], const uint32_t key[2], u
     out[0] = a, out[1] = b, out[2] = c, out[3] = d;
 }
 
+/* A random word as a uniform number in [0, 1), of 24 bits: exact as a float too. */
+static inline float fc_uniform(uint32_t word)
+{
+    return (float)(word >> 8) * 0x1p-24f;
+}
+
 #endif

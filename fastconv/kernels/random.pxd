@@ -4,3 +4,4 @@ from libc.stdint cimport uint32_t
 
 cdef extern from "random.h" nogil:
     void fc_philox(const uint32_t *counter, const uint32_t *key, uint32_t *out)
+    float fc_uniform(uint32_t word)

@@ -1,8 +1,18 @@
-# The element type, and the padded row.
+# The element type, its square root, and the padded row.
+
+from libc.math cimport sqrt, sqrtf
 
 ctypedef fused real:
     float
     double
+
+
+cdef inline real square_root(real x) noexcept nogil:
+    """sqrt(x), correctly rounded."""
+    if real is float:
+        return sqrtf(x)
+    else:
+        return sqrt(x)
 
 
 cdef inline Py_ssize_t padded(Py_ssize_t columns, Py_ssize_t itemsize) noexcept nogil:

@@ -11,6 +11,8 @@
 typedef float fc_row_float __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int32_t fc_row_bits_float __attribute__((vector_size(64)));
 typedef float fc_quarter_float __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int32_t fc_quarter_bits_float __attribute__((vector_size(16)));
+typedef int64_t fc_quarter_bits_double __attribute__((vector_size(16)));
 typedef double fc_row_double __attribute__((vector_size(64), aligned(8), may_alias));
 typedef int64_t fc_row_bits_double __attribute__((vector_size(64)));
 typedef double fc_quarter_double __attribute__((vector_size(16), aligned(8), may_alias));

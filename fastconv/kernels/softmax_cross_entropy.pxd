@@ -25,23 +25,34 @@ cdef inline double softmax(
 cdef inline double softmax_cross_entropy(
     Py_ssize_t classes, const real *z,
     Py_ssize_t label,         # 0..classes-1
+    const real *t,            # (classes,), or NULL: 1 at the label, else 0
     double smoothing, double scale,
     real *dz,                 # OUT (padded classes,), may be z
 ) noexcept nogil:
-    """J = scale * (-sum_c t[c] log p[c]) with p = softmax(z); dz = dJ/dz = scale * (p - t). Returns J.
+    """J = scale * (-sum_c s[c] log p[c]) with p = softmax(z); dz = dJ/dz = scale * (p sum_c t[c] - s). Returns J.
 
-    t is 1 - smoothing at the label plus smoothing / classes everywhere.
+    s = (1 - smoothing) t + smoothing / classes * sum_c t[c].
     """
     cdef Py_ssize_t c
-    cdef real share = <real> (smoothing / classes), rest = <real> (1 - smoothing), factor = <real> scale
+    cdef real share = <real> (smoothing / classes), rest = <real> (1 - smoothing), factor = <real> scale, mass = 1
     cdef double loss = -(rest * <double> z[label])
+    if t != NULL:
+        loss, mass = 0, 0
+        for c in range(classes):
+            loss -= rest * t[c] * <double> z[c]
+            mass += t[c]
+        share *= mass
     if smoothing > 0:
         for c in range(classes):
             loss -= share * <double> z[c]
-    loss += softmax(classes, z, dz)
+    loss += mass * softmax(classes, z, dz)
     for c in range(classes):
-        dz[c] = factor * (dz[c] - share)
-    dz[label] -= factor * rest
+        dz[c] = factor * (mass * dz[c] - share)
+    if t == NULL:
+        dz[label] -= factor * rest
+    else:
+        for c in range(classes):
+            dz[c] -= factor * rest * t[c]
     return factor * loss
 
 

@@ -102,7 +102,7 @@ typedef struct {
     ptrdiff_t x_sample, x_row;
     ptrdiff_t c_sample, c_row; /* also the mask's */
     ptrdiff_t w_tap, w_row;
-    int relu;
+    int relu, add; /* max(0, C); to what C holds: there is no bias then */
 } fc_window;
 
 typedef struct {

@@ -24,7 +24,7 @@ cdef extern from "tile.h" nogil:
         Py_ssize_t x_sample, x_row
         Py_ssize_t c_sample, c_row
         Py_ssize_t w_tap, w_row
-        int relu
+        int relu, add
 
     ctypedef struct fc_table:
         Py_ssize_t width, stride, before, dilation, cols

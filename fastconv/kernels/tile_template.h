@@ -153,7 +153,7 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_look)(
 
 /* One sample of fc_slide; taps and vecs, and w_row where it can be, are constants at every call. */
 static inline __attribute__((always_inline)) void FC_NAME(fc_slide_sample)(
-    const int taps, const int vecs, const ptrdiff_t w_row, const fc_window *p, ptrdiff_t positions, ptrdiff_t outputs,
+    const int taps, const int vecs, const ptrdiff_t w_row, const int add, const fc_window *p, ptrdiff_t positions, ptrdiff_t outputs,
     const FC_REAL *x, const FC_REAL *w, const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT */)
 {
     typedef FC_NAME(fc_vec) vec;
@@ -167,7 +167,7 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_sample)(
     for (int j = 0; j < taps; j++)
 #pragma GCC unroll 2
         for (int v = 0; v < vecs; v++)
-            acc[j][v] = start[v];
+            acc[j][v] = add && j < outputs ? *(const vec *)(c + j * p->c_row + v * FC_LANES) : start[v];
 
     FC_NAME(fc_slide_look)(p, positions, x, live);
     /* the window enters: position i reaches the outputs 0..i, the taps from taps - 1 - i */
@@ -183,6 +183,10 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_sample)(
             FC_NAME(fc_slide_position)(taps, vecs, w_row, p, live[i % FC_AHEAD], x + i * p->x_row, w, acc);
         FC_NAME(fc_finish)(vecs, acc[0], p->relu, mask, c);
         mask = mask ? mask + p->c_row : NULL;
+        if (add && i + 1 < outputs)
+#pragma GCC unroll 2
+            for (int v = 0; v < vecs; v++)
+                start[v] = *(const vec *)(c + taps * p->c_row + v * FC_LANES);
 #pragma GCC unroll 8
         for (int j = 0; j < taps; j++)
 #pragma GCC unroll 2
@@ -193,14 +197,14 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_sample)(
 
 /* All samples of fc_slide; a window that slides backwards begins at a sample's last position. */
 static inline __attribute__((always_inline)) void FC_NAME(fc_slide_tile)(
-    const int taps, const int vecs, const ptrdiff_t w_row, const fc_window *p, const FC_REAL *x, const FC_REAL *w,
-    const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT */)
+    const int taps, const int vecs, const ptrdiff_t w_row, const int add, const fc_window *p, const FC_REAL *x,
+    const FC_REAL *w, const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT, with add IN too */)
 {
     for (ptrdiff_t i = 0; i < p->samples; i++) {
         const ptrdiff_t positions = p->positions[i], outputs = p->outputs[i];
         const ptrdiff_t last = p->x_row < 0 ? positions - 1 : 0;
         const ptrdiff_t at = i * p->c_sample - last * p->c_row;
-        FC_NAME(fc_slide_sample)(taps, vecs, w_row, p, positions, outputs, x + i * p->x_sample - last * p->x_row, w,
+        FC_NAME(fc_slide_sample)(taps, vecs, w_row, add, p, positions, outputs, x + i * p->x_sample - last * p->x_row, w,
                                  bias, mask ? mask + at : NULL, c + at);
     }
 }
@@ -211,14 +215,16 @@ static void FC_NAME(fc_slide)(const fc_window *p, const FC_REAL *x, const FC_REA
     for (ptrdiff_t j = 0, vecs; j < p->cols; j += vecs * FC_LANES) {
         vecs = p->cols - j > FC_LANES && p->taps <= FC_SLIDE_WIDE ? 2 : 1;
         const FC_REAL *bj = bias ? bias + j : NULL, *mj = mask ? mask + j : NULL;
-#define FC_CASE(T)                                                                  \
-    case T:                                                                         \
-        if (vecs == 1 || T > FC_SLIDE_WIDE)                                         \
-            FC_NAME(fc_slide_tile)(T, 1, p->w_row, p, x, w + j, bj, mj, c + j);     \
-        else if (p->w_row == 2 * FC_LANES) /* up to two vectors of filters */       \
-            FC_NAME(fc_slide_tile)(T, 2, 2 * FC_LANES, p, x, w + j, bj, mj, c + j); \
-        else                                                                        \
-            FC_NAME(fc_slide_tile)(T, 2, p->w_row, p, x, w + j, bj, mj, c + j);     \
+#define FC_CASE(T)                                                                     \
+    case T:                                                                            \
+        if (vecs == 1 || T > FC_SLIDE_WIDE)                                            \
+            FC_NAME(fc_slide_tile)(T, 1, p->w_row, p->add, p, x, w + j, bj, mj, c + j); \
+        else if (p->add)                                                               \
+            FC_NAME(fc_slide_tile)(T, 2, p->w_row, 1, p, x, w + j, bj, mj, c + j);     \
+        else if (p->w_row == 2 * FC_LANES) /* up to two vectors of filters */          \
+            FC_NAME(fc_slide_tile)(T, 2, 2 * FC_LANES, 0, p, x, w + j, bj, mj, c + j); \
+        else                                                                           \
+            FC_NAME(fc_slide_tile)(T, 2, p->w_row, 0, p, x, w + j, bj, mj, c + j);     \
         break;
         switch (p->taps) {
             FC_CASE(1) FC_CASE(2) FC_CASE(3) FC_CASE(4) FC_CASE(5) FC_CASE(6) FC_CASE(7) FC_CASE(8)

@@ -1,0 +1,80 @@
+/* Included by sparse.h once for float and once for double. */
+
+#define FC_LANES ((ptrdiff_t)(FC_VECTOR_BYTES / sizeof(FC_REAL)))
+
+/* List the elements of dy that are not zero, filter by filter, line after line: value, and where in x its window
+ * begins.  ends[h, f] is the length of filter f's list before line h. */
+static void FC_NAME(fc_list)(const fc_sparse *p, const FC_REAL *dy, int32_t *ends /* OUT (height + 1, filters) */,
+                             int32_t *where /* OUT (filters, most) */, FC_REAL *value /* OUT (filters, most) */)
+{
+    const ptrdiff_t filters = p->filters;
+    for (ptrdiff_t f = 0; f < filters; f++)
+        ends[f] = 0;
+    for (ptrdiff_t h = 0; h < p->height; h++) {
+        int32_t *end = ends + (h + 1) * filters;
+        for (ptrdiff_t f = 0; f < filters; f++)
+            end[f] = end[f - filters];
+        for (ptrdiff_t q = 0; q < p->width; q++) {
+            const FC_REAL *at = dy + h * p->line + q * p->row;
+            for (ptrdiff_t j = 0; j < filters; j += FC_LANES) {
+                uint64_t live = FC_NONZERO(*(const FC_NAME(fc_vec) *)(at + j));
+                for (; live; live &= live - 1) {
+                    const ptrdiff_t f = j + __builtin_ctzll(live);
+                    if (f >= filters) /* padding */
+                        break;
+                    const ptrdiff_t place = f * p->most + end[f]++;
+                    where[place] = (int32_t)(h * p->x_down + q * p->x_right);
+                    value[place] = at[f];
+                }
+            }
+        }
+    }
+}
+
+/* dw[j] += the sum over i < n of value[i] * x[where[i] + j], for `vecs` vectors of j; vecs is a constant at every call. */
+static inline __attribute__((always_inline)) void FC_NAME(fc_gather_piece)(
+    const int vecs, ptrdiff_t n, const int32_t *where, const FC_REAL *value, const FC_REAL *x,
+    FC_REAL *dw /* IN and OUT */)
+{
+    typedef FC_NAME(fc_vec) vec;
+    const vec zero = {0};
+    vec acc[FC_PIECE];
+#pragma GCC unroll 12
+    for (int v = 0; v < vecs; v++)
+        acc[v] = *(const vec *)(dw + v * FC_LANES);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const vec g = value[i] - zero;
+        const FC_REAL *at = x + where[i];
+#pragma GCC unroll 12
+        for (int v = 0; v < vecs; v++)
+            acc[v] = FC_FMA(g, *(const vec *)(at + v * FC_LANES), acc[v]);
+    }
+#pragma GCC unroll 12
+    for (int v = 0; v < vecs; v++)
+        *(vec *)(dw + v * FC_LANES) = acc[v];
+}
+
+/* dw[j] += the sum over i < n of value[i] * x[where[i] + j] for j < size, a multiple of 64 bytes. */
+static void FC_NAME(fc_gather_windows)(ptrdiff_t size, ptrdiff_t n, const int32_t *where, const FC_REAL *value,
+                                       const FC_REAL *x, FC_REAL *dw /* IN and OUT */)
+{
+    const ptrdiff_t vecs = size / FC_LANES, pieces = (vecs + FC_PIECE - 1) / FC_PIECE;
+    for (ptrdiff_t piece = 0; piece < pieces; piece++) {
+        const ptrdiff_t j = piece * vecs / pieces;
+#define FC_CASE(V)                                                                                      \
+    case V:                                                                                             \
+        FC_NAME(fc_gather_piece)(V, n, where, value, x + j * FC_LANES, dw + j * FC_LANES);              \
+        break;
+        switch ((piece + 1) * vecs / pieces - j) {
+            FC_CASE(1) FC_CASE(2) FC_CASE(3) FC_CASE(4) FC_CASE(5) FC_CASE(6) FC_CASE(7) FC_CASE(8)
+            FC_CASE(9) FC_CASE(10) FC_CASE(11) FC_CASE(12)
+        }
+#undef FC_CASE
+    }
+}
+
+#undef FC_LANES
+#undef FC_REAL
+#undef FC_NAME
+#undef FC_FMA
+#undef FC_NONZERO
