@@ -38,7 +38,7 @@ def arrays(task, codes):
     """What a worker reads of its file."""
     expected = prediction._expected(task, codes)
     return {
-        "names": codes, "expected": expected, "symbols": np.array("abc"), "strings": np.array(["ab", "c"]),
+        "data": codes, "expected": expected, "symbols": np.array("abc"), "strings": np.array(["ab", "c"]),
         **task._asdict(),
     }  # fmt: skip
 
