@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastconv import Alphabet
-from fastconv.bench import peers, predictors, roofline, timing
+from fastconv.bench import frameworks, predictors, roofline, timing
 from fastconv.engine import cpu
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch[.]jit:DeprecationWarning")
@@ -22,7 +22,7 @@ def task(names):
 def build(name, task, threads=1):
     try:
         return predictors.build(name, task, threads)
-    except peers.PeerUnavailable as error:
+    except frameworks.PeerUnavailable as error:
         pytest.skip(str(error))
 
 
@@ -30,7 +30,7 @@ def predict(benchmark, predictor, codes, batch_size=None, **settings):
     """Time a prediction after one that warms up, and note the time of a name."""
     try:
         predictor.predict_proba(codes, batch_size)
-    except peers.PeerUnavailable as error:
+    except frameworks.PeerUnavailable as error:
         pytest.skip(str(error))
     found = benchmark.pedantic(predictor.predict_proba, (codes, batch_size), **settings)
     assert found.shape == (len(codes), 18) and np.abs(found.sum(axis=1) - 1).max() < 1e-5

@@ -7,7 +7,7 @@ see ``fastconv bench``.
 import numpy as np
 import pytest
 
-from fastconv.bench import contestants, peers, roofline, timing
+from fastconv.bench import contestants, frameworks, roofline, timing
 from fastconv.engine import cpu
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch[.]jit:DeprecationWarning")
@@ -22,7 +22,7 @@ def contest(benchmark, name, threads, names, size, updates=100, rounds=5):
     try:
         contestant = contestants.build(name, task, threads)
         contestant.warm_up(batches)
-    except peers.PeerUnavailable as error:
+    except frameworks.PeerUnavailable as error:
         pytest.skip(str(error))
     losses = benchmark.pedantic(contestant.run, (batches,), setup=contestant.restart, rounds=rounds)
     assert len(losses) == updates and np.isfinite(losses).all()

@@ -1,6 +1,18 @@
 """Named architectures."""
 
-from fastconv.layers import Conv1D, Dense, Flatten, OneHotConv1D, OneHotInput, ReLU
+from fastconv.layers import (
+    BatchNorm,
+    Conv1D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    ImageInput,
+    MaxPool2D,
+    OneHotConv1D,
+    OneHotInput,
+    ReLU,
+)
 from fastconv.network import Sequential
 
 
@@ -48,3 +60,105 @@ def surname_convnet(
         dtype=dtype,
         seed=seed,
     )
+
+
+def cifar_convnet(
+    filters=(32, 64, 64), kernel_size=5, hidden=1000, n_classes=10, shape=(32, 32, 3), dropout=0.0, batch_norm=False,
+    dtype="float32", seed=0,
+):  # fmt: skip
+    """Return the network for CIFAR-10 (net R): same convolutions, each halved by pooling, and two dense layers.
+
+    Parameters
+    ----------
+    filters : sequence of int
+        Number of filters of each convolution.
+    kernel_size : int
+        Of all convolutions.
+    hidden : int
+        Units of the dense layer before the last.
+    n_classes : int
+    shape : tuple of int
+        Of an image: (height, width, channels).
+    dropout : float
+        Rate of a dropout before the last layer; 0 leaves it out.
+    batch_norm : bool
+        Normalise after each convolution, which then has no bias of its own.
+    dtype, seed
+        As in :class:`Sequential`.
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    ShapeError
+        If the image is too small for that many halvings.
+
+    References
+    ----------
+    Sorbonne Université, RDFIA, practical 2-cd.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.models.cifar_convnet().parameters.size
+    1191170
+    >>> fc.models.cifar_convnet(filters=(16, 32), hidden=64, shape=(8, 8, 1), dropout=0.5).output_shape
+    (10,)
+    """
+    return _image_convnet(shape, filters, kernel_size, "same", (hidden,), n_classes, dropout, batch_norm, dtype, seed)
+
+
+def imbalanced_cifar_convnet(
+    filters=(32, 64, 128), kernel_size=3, hidden=(256, 128, 64), n_classes=10, shape=(32, 32, 3), dropout=0.0,
+    batch_norm=False, dtype="float32", seed=0,
+):  # fmt: skip
+    """Return the network for long-tailed CIFAR-10 (net G): valid convolutions halved by pooling, and dense layers.
+
+    Parameters
+    ----------
+    filters : sequence of int
+        Number of filters of each convolution.
+    kernel_size : int
+        Of all convolutions.
+    hidden : sequence of int
+        Units of the dense layers before the last.
+    n_classes, shape, dropout, batch_norm, dtype, seed
+        As in :func:`cifar_convnet`.
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    ShapeError
+        If the image is too small for that many convolutions and halvings.
+
+    References
+    ----------
+    A course of Georgia Tech, assignment 2, after Cui et al., "Class-balanced loss based on effective number of
+    samples", 2019.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> net = fc.models.imbalanced_cifar_convnet()
+    >>> [array.shape[0] for name, array in net.params.items() if name.endswith("w")]
+    [3, 3, 3, 512, 256, 128, 64]
+    """
+    return _image_convnet(shape, filters, kernel_size, "valid", hidden, n_classes, dropout, batch_norm, dtype, seed)
+
+
+def _image_convnet(shape, filters, kernel_size, padding, hidden, n_classes, dropout, batch_norm, dtype, seed):
+    """Convolutions with ReLU, each halved by max-pooling, then dense layers."""
+    layers = []
+    for n in filters:
+        layers += [Conv2D(n, kernel_size, padding=padding, bias=not batch_norm), *[BatchNorm()] * batch_norm]
+        layers += [ReLU(), MaxPool2D(2)]
+    layers.append(Flatten())
+    for n in hidden:
+        layers += [Dense(n), ReLU()]
+    layers += [*[Dropout(dropout)] * (dropout > 0), Dense(n_classes)]
+    return Sequential(layers, input=ImageInput(*shape), dtype=dtype, seed=seed)

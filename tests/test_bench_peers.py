@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from fastconv.bench import peers
+from fastconv.bench import frameworks, peers
 
 N, L, V, CLASSES, BATCH, UPDATES = 60, 11, 7, 5, 9, 20
 FILTERS, WIDTHS = (6, 4), (3, 5)
@@ -154,17 +154,17 @@ def test_every_peer_is_either_available_or_has_a_reason():
 
 
 def test_a_missing_framework_is_a_reason_and_an_error(monkeypatch):
-    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(frameworks.importlib.util, "find_spec", lambda name: None)
     assert peers.available() == []
     assert peers.unavailable()["JAX jit"] == "JAX: not installed"
     assert peers.unavailable()["PyTorch eager"] == "PyTorch: not installed"
     codes, labels, weights, _, _ = problem(np.float32, False)
-    with pytest.raises(peers.PeerUnavailable, match="PyTorch: not installed"):
+    with pytest.raises(frameworks.PeerUnavailable, match="PyTorch: not installed"):
         peers.TorchEager(codes, labels, *weights)
 
 
 def test_a_missing_compiler_is_a_reason(monkeypatch):
-    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(frameworks.importlib.util, "find_spec", lambda name: object())
     monkeypatch.setenv("CXX", "no-such-compiler -O2")
     assert "no C++ compiler (no-such-compiler)" in peers.TorchCompiled.unavailable_reason()
 
@@ -172,7 +172,7 @@ def test_a_missing_compiler_is_a_reason(monkeypatch):
 def test_jax_refuses_a_second_thread_count_in_one_process():
     codes, labels, weights, sample_weight, _ = problem(np.float32, False)
     make(peers.JaxJit, codes, labels, weights, sample_weight)
-    with pytest.raises(peers.PeerUnavailable, match="start another process"):
+    with pytest.raises(frameworks.PeerUnavailable, match="start another process"):
         peers.JaxJit(codes, labels, *weights, threads=2)
 
 
@@ -183,11 +183,11 @@ def test_the_module_imports_neither_framework():
 
 
 def test_the_environment_of_a_subprocess_sets_every_thread_count():
-    environment = peers.subprocess_environment(2, {"HOME": "x", "OMP_NUM_THREADS": "8"})
+    environment = frameworks.subprocess_environment(2, {"HOME": "x", "OMP_NUM_THREADS": "8"})
     assert environment.pop("HOME") == "x"
     assert set(environment.values()) == {"2"} and "PJRT_NPROC" in environment
     with pytest.raises(ValueError, match="got 0"):
-        peers.subprocess_environment(0)
+        frameworks.subprocess_environment(0)
 
 
 @each_peer

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastconv import datasets, errors
-from fastconv.bench import peers, prediction, predictors, timing
+from fastconv.bench import frameworks, prediction, predictors, timing
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch[.]jit:DeprecationWarning")
 
@@ -38,7 +38,7 @@ def arrays(task, codes):
     """What a worker reads of its file."""
     expected = prediction._expected(task, codes)
     return {
-        "names": codes, "expected": expected, "symbols": np.array("abc"), "strings": np.array(["ab", "c"]),
+        "data": codes, "expected": expected, "symbols": np.array("abc"), "strings": np.array(["ab", "c"]),
         **task._asdict(),
     }  # fmt: skip
 
@@ -88,7 +88,7 @@ def test_the_table_names_everything_that_was_measured(result):
 def test_every_predictor_gives_the_same_probabilities(task, name):
     try:
         contestant = predictors.Prediction(name, 1, arrays(task, task.codes))
-    except peers.PeerUnavailable as error:
+    except frameworks.PeerUnavailable as error:
         pytest.skip(str(error))
     assert contestant.answer("warm_up") == {"batch_size": 40}
     answer = contestant.answer("many")

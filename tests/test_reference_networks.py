@@ -10,7 +10,7 @@ import scipy.signal
 import scipy.special
 
 from fastconv.reference import kernels
-from fastconv.reference.networks import NaiveNetwork, OptimisedNetwork, VectorisedNetwork
+from fastconv.reference.networks import NaiveNetwork, OptimisedNetwork, VectorisedImageNetwork, VectorisedNetwork
 
 NETWORKS = [NaiveNetwork, OptimisedNetwork, VectorisedNetwork]
 FASTER = [OptimisedNetwork, VectorisedNetwork]
@@ -449,3 +449,80 @@ def test_predictions_are_the_softmax_of_the_logits_in_batches_of_any_size(shape)
     for batch_size in (None, 4, 100):
         found = network.predict_proba(a["codes"], batch_size)
         np.testing.assert_allclose(found, scipy.special.softmax(logits, axis=1), rtol=1e-12)
+
+
+# Images
+
+
+def image_problem(padding):
+    """Images of 9 x 8 pixels, filters of two shapes, pooling that drops a row or a column, two dense layers."""
+    rng = np.random.default_rng(5)
+    height, width = (9 + 2 * padding - 2) // 2, (8 + 2 * padding - 1) // 2
+    height, width = (height + 2 * padding - 1) // 2, (width + 2 * padding - 2) // 2
+    shapes = [(3, 2, 2, 3), (3,), (2, 3, 3, 4), (4,), (height * width * 4, 5), (5,), (5, CLASSES), (CLASSES,)]
+    weights = [rng.normal(0, 0.5, shape) for shape in shapes]
+    return rng.normal(size=(6, 9, 8, 2)), rng.integers(0, CLASSES, 6), weights
+
+
+def scipy_image_logits(image, weights, padding):
+    """One image through the network, with SciPy's correlation for each pair of channels."""
+    x = image
+    for layer, (w, b) in enumerate(zip(weights[::2], weights[1::2], strict=True)):
+        if w.ndim == 4:
+            x = np.pad(x, ((padding, padding), (padding, padding), (0, 0)))
+            channels = range(x.shape[2])
+            y = [sum(scipy.signal.correlate(x[..., c], w[..., c, f], "valid") for c in channels) for f in range(len(b))]
+            y = np.maximum(np.stack(y, 2) + b, 0)
+            rows, columns = range(0, y.shape[0] - 1, 2), range(0, y.shape[1] - 1, 2)
+            x = np.array([[y[i : i + 2, j : j + 2].max(axis=(0, 1)) for j in columns] for i in rows])
+        else:
+            x = x.reshape(-1) @ w + b
+            x = np.maximum(x, 0) if layer < len(weights) // 2 - 1 else x
+    return x
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+def test_the_image_network_is_scipy_s_correlation_with_pooling_and_products(padding):
+    images, labels, weights = image_problem(padding)
+    network = VectorisedImageNetwork(images, labels, weights, padding)
+    expected = scipy.special.softmax([scipy_image_logits(image, weights, padding) for image in images], axis=1)
+    for batch_size in (None, 4):
+        np.testing.assert_allclose(network.predict_proba(images, batch_size), expected, rtol=1e-10)
+    assert network.predict_proba(images[:0]).shape == (0, CLASSES)
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+def test_the_image_network_s_gradients_are_the_numerical_ones(padding):
+    images, labels, weights = image_problem(padding)
+    network = VectorisedImageNetwork(images, labels, weights, padding)
+    rows = np.array([0, 3, 3, 5])
+    _, gradients = network.gradients(rows)
+    rng = np.random.default_rng(0)
+    for w, gradient in zip(network.weights, gradients, strict=True):
+        direction, start, losses = rng.normal(size=w.shape), w.copy(), []
+        for step in (1e-6, -1e-6):
+            w[...] = start + step * direction
+            losses.append(network.gradients(rows)[0])
+        w[...] = start
+        assert np.vdot(gradient, direction) == pytest.approx((losses[0] - losses[1]) / 2e-6, rel=1e-6, abs=1e-9)
+
+
+def test_the_image_network_steps_by_momentum_and_restarts():
+    images, labels, weights = image_problem(1)
+    network = VectorisedImageNetwork(images, labels, weights, 1)
+    rows = np.arange(4)
+    _, first = network.gradients(rows)
+    loss = network.step(rows, 0.1, 0.9)
+    np.testing.assert_allclose(network.weights[0], weights[0] - 0.1 * first[0])
+    _, second = network.gradients(rows)
+    network.step(rows, 0.1, 0.9)
+    np.testing.assert_allclose(network.weights[0], weights[0] - 0.1 * (1.9 * first[0] + second[0]))
+    network.restart(*weights)
+    assert network.step(rows, 0.1, 0.9) == loss
+    np.testing.assert_allclose(network.weights[0], weights[0] - 0.1 * first[0])
+
+
+def test_the_image_network_wants_floating_point_weights():
+    images, labels, weights = image_problem(0)
+    with pytest.raises(TypeError, match="expected float32 or float64"):
+        VectorisedImageNetwork(images, labels, [w.astype(int) for w in weights])

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv import models
-from fastconv.bench import peers
+from fastconv.bench import image_peers, peers
 
 
 class Task(NamedTuple):
-    """What all contestants get: data, initial weights in the library's layout, and the optimiser's settings."""
+    """Names: data, initial weights in the library's layout, and the optimiser's settings."""
 
     codes: np.ndarray
     labels: np.ndarray
@@ -30,12 +30,92 @@ class Task(NamedTuple):
         """Return the task whose fields stand in a dict of arrays."""
         return cls(*(arrays[field] for field in cls._fields[:5]), *(float(arrays[field]) for field in cls._fields[5:]))
 
+    @property
+    def data(self):
+        """What a network is trained on."""
+        return self.codes
 
-def surname_network(task):
-    """Return this library's network for a task, with weights of its own."""
-    (k1, depth, n1), (k2, _, n2) = task.w1.shape, task.w2.shape
-    length, classes = task.codes.shape[1], task.w3.shape[1]
-    return models.surname_convnet(depth, length, classes, (n1, n2), (k1, k2), dtype=task.w1.dtype)
+    @property
+    def weights(self):
+        """The initial weights, in the order of the library's parameters."""
+        return self[2:5]
+
+    @property
+    def arguments(self):
+        """What a peer or a network of the readable twin is made from."""
+        return self[:5]
+
+    def head(self):
+        """Return the task with the first sample only: what a network needs that is not to be trained."""
+        return self._replace(codes=self.codes[:1], labels=self.labels[:1])
+
+    def network(self):
+        """Return this library's network for the task, with weights of its own."""
+        (k1, depth, n1), (k2, _, n2) = self.w1.shape, self.w2.shape
+        length, classes = self.codes.shape[1], self.w3.shape[1]
+        return models.surname_convnet(depth, length, classes, (n1, n2), (k1, k2), dtype=self.w1.dtype)
+
+
+class Net(NamedTuple):
+    """A network over images: how it is built, and the padding of its convolutions."""
+
+    build: object
+    padding: int
+
+
+IMAGE_NETS = {
+    "G": Net(models.imbalanced_cifar_convnet, 0),
+    "R": Net(models.cifar_convnet, 2),
+}
+
+
+class ImageTask(NamedTuple):
+    """Images: the network's name, data, initial weights and biases, and the optimiser's settings; see :class:`Task`."""
+
+    net: str
+    images: np.ndarray
+    labels: np.ndarray
+    weights: list
+    learning_rate: float
+    momentum: float
+
+    @classmethod
+    def make(cls, net, images, learning_rate, momentum):
+        """Return the task of a network on a number of images: noise, for what is computed does not depend on it."""
+        rng = np.random.default_rng(0)
+        pixels, labels = rng.normal(size=(images, 32, 32, 3)).astype(np.float32), rng.integers(0, 10, images)
+        weights = list(IMAGE_NETS[net].build().params.values())
+        return cls(net, pixels, labels, weights, learning_rate, momentum)
+
+    def arrays(self):
+        """Return the task as a dict of arrays."""
+        fields = {name: np.array(value) for name, value in self._asdict().items() if name != "weights"}
+        return {**fields, **{f"weight {i}": w for i, w in enumerate(self.weights)}}
+
+    @classmethod
+    def load(cls, arrays):
+        """Return the task of a dict of arrays."""
+        weights = [arrays[f"weight {i}"] for i in range(sum(name.startswith("weight ") for name in arrays))]
+        net, rates = str(arrays["net"]), (float(arrays[name]) for name in ("learning_rate", "momentum"))
+        return cls(net, arrays["images"], arrays["labels"], weights, *rates)
+
+    @property
+    def data(self):
+        """As in :class:`Task`."""
+        return self.images
+
+    @property
+    def arguments(self):
+        """As in :class:`Task`."""
+        return self.images, self.labels, self.weights, IMAGE_NETS[self.net].padding
+
+    def head(self):
+        """As in :class:`Task`."""
+        return self._replace(images=self.images[:1], labels=self.labels[:1])
+
+    def network(self):
+        """As in :class:`Task`."""
+        return IMAGE_NETS[self.net].build()
 
 
 class _Contestant:
@@ -55,10 +135,10 @@ class Fastconv(_Contestant):
     name = "fastconv"
 
     def __init__(self, task, threads):
-        self.net, self.task, self.threads = surname_network(task), task, threads
+        self.net, self.task, self.threads = task.network(), task, threads
 
     def restart(self):
-        for view, w in zip(self.net.params.values(), self.task[2:5], strict=True):
+        for view, w in zip(self.net.params.values(), self.task.weights, strict=True):
             view[...] = w
 
     def run(self, batches):
@@ -71,7 +151,7 @@ class Fastconv(_Contestant):
             threads=self.threads,
             sampling=lambda labels, rng: batches.ravel(),
         )
-        return trainer.fit(self.task.codes, self.task.labels, epochs=1, progress=False).batch_losses
+        return trainer.fit(self.task.data, self.task.labels, epochs=1, progress=False).batch_losses
 
 
 class _Reference(_Contestant):
@@ -80,11 +160,11 @@ class _Reference(_Contestant):
     def __init__(self, task, threads):
         from fastconv.reference import networks
 
-        self.network = getattr(networks, self.network_class)(*task[:5])
+        self.network = getattr(networks, self.network_class)(*task.arguments)
         self.task = task
 
     def restart(self):
-        self.network.restart(*self.task[2:5])
+        self.network.restart(*self.task.weights)
 
     def run(self, batches):
         return [self.network.step(rows, self.task.learning_rate, self.task.momentum) for rows in batches]
@@ -108,11 +188,17 @@ class Vectorised(_Reference):
     name, network_class = "vectorised NumPy", "VectorisedNetwork"
 
 
+class VectorisedImages(_Reference):
+    """Vectorised NumPy, by im2col."""
+
+    name, network_class = "vectorised NumPy", "VectorisedImageNetwork"
+
+
 class Peer(_Contestant):
     """A class of the peers."""
 
     def __init__(self, kind, task, threads):
-        self.peer, self.task = kind(*task[:5], threads=threads), task
+        self.peer, self.task = kind(*task.arguments, threads=threads), task
         self.start = self.peer.get_state()
 
     def warm_up(self, batches):
@@ -128,8 +214,11 @@ class Peer(_Contestant):
 OWN = {kind.name: kind for kind in (Naive, Optimised, Vectorised, Fastconv)}
 FRAMEWORKS = {kind.name: kind for kind in peers.PEERS}
 NAMES = (*OWN, *FRAMEWORKS)
+IMAGE_OWN = {kind.name: kind for kind in (VectorisedImages, Fastconv)}
+IMAGE_FRAMEWORKS = {kind.name: kind for kind in image_peers.PEERS}
 
 
 def build(name, task, threads):
     """Return the contestant of a name."""
-    return OWN[name](task, threads) if name in OWN else Peer(FRAMEWORKS[name], task, threads)
+    own, frameworks = (IMAGE_OWN, IMAGE_FRAMEWORKS) if isinstance(task, ImageTask) else (OWN, FRAMEWORKS)
+    return own[name](task, threads) if name in own else Peer(frameworks[name], task, threads)

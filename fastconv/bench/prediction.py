@@ -88,7 +88,7 @@ def run(
         path = os.path.join(folder, "task.npz")
         some = np.resize(codes, (names, codes.shape[1]))
         np.savez(
-            path, names=some, expected=_expected(task, some), strings=np.resize(np.array(strings), names),
+            path, data=some, expected=_expected(task, some), strings=np.resize(np.array(strings), names),
             symbols=np.array(alphabet.symbols), **task._asdict(),
         )  # fmt: skip
         workers = []

@@ -11,12 +11,14 @@ import time
 
 import numpy as np
 
-from fastconv.bench import peers
-from fastconv.bench.contestants import Task, surname_network
+from fastconv.bench import image_peers, peers
+from fastconv.bench.contestants import ImageTask, Task
 from fastconv.text import Alphabet
 
 BATCH_SIZES = (100, 500, 2000)
 """Names at a time that are tried, beside all at once."""
+IMAGE_BATCH_SIZES = (32, 128)
+"""Images at a time that are tried, beside all at once."""
 SAMPLING = 0.005
 """Seconds between two looks at the memory."""
 
@@ -27,45 +29,59 @@ class Fastconv:
     name = "fastconv"
 
     def __init__(self, task, threads):
-        self.net, self.threads = surname_network(task), threads
-        for view, w in zip(self.net.params.values(), task[2:5], strict=True):
+        self.net, self.threads = task.network(), threads
+        for view, w in zip(self.net.params.values(), task.weights, strict=True):
             view[...] = w
 
-    def predict_proba(self, codes, batch_size=None):
-        """Return the probabilities; the library cuts the names into chunks itself."""
-        return self.net.predict_proba(codes, threads=self.threads)
+    def predict_proba(self, data, batch_size=None):
+        """Return the probabilities; the library cuts the samples into chunks itself."""
+        return self.net.predict_proba(data, threads=self.threads)
 
 
-class Vectorised:
-    """The vectorised NumPy network of the readable twin."""
+class _Reference:
+    """A network of the readable twin."""
 
     name = "vectorised NumPy"
 
     def __init__(self, task, threads):
-        from fastconv.reference.networks import VectorisedNetwork
+        from fastconv.reference import networks
 
-        self.predict_proba = VectorisedNetwork(task.codes[:1], task.labels[:1], *task[2:5]).predict_proba
+        self.predict_proba = getattr(networks, self.network_class)(*task.head().arguments).predict_proba
+
+
+class Vectorised(_Reference):
+    """The vectorised NumPy network."""
+
+    network_class = "VectorisedNetwork"
+
+
+class VectorisedImages(_Reference):
+    """The vectorised NumPy network over images."""
+
+    network_class = "VectorisedImageNetwork"
 
 
 OWN = {kind.name: kind for kind in (Vectorised, Fastconv)}
 PEERS = {kind.name: kind for kind in peers.PEERS if kind is not peers.JaxScan}  # which differs in training only
+IMAGE_OWN = {kind.name: kind for kind in (VectorisedImages, Fastconv)}
+IMAGE_PEERS = {kind.name: kind for kind in image_peers.PEERS}
 
 
 def build(name, task, threads):
     """Return the predictor of a name."""
-    if name in OWN:
-        return OWN[name](task, threads)
-    return PEERS[name](task.codes[:1], task.labels[:1], *task[2:5], threads=threads)
+    own, kinds = (IMAGE_OWN, IMAGE_PEERS) if isinstance(task, ImageTask) else (OWN, PEERS)
+    return own[name](task, threads) if name in own else kinds[name](*task.head().arguments, threads=threads)
 
 
-class Prediction:
-    """A contestant of the prediction contest, in its process."""
+class ImagePrediction:
+    """A contestant of the prediction from images, in its process."""
+
+    task, batch_sizes = ImageTask, IMAGE_BATCH_SIZES
 
     def __init__(self, name, threads, file):
         self.name, self.threads = name, threads
-        self.codes, self.expected = file["names"], file["expected"]
-        self.predictor = build(name, Task.load(file), threads)
-        self.alphabet, self.strings = Alphabet(str(file["symbols"])), file["strings"].tolist()
+        self.data, self.expected = file["data"], file["expected"]
+        self.predictor = build(name, self.task.load(file), threads)
         self.batch_size = None
 
     def answer(self, what, **settings):
@@ -74,25 +90,36 @@ class Prediction:
 
     def warm_up(self):
         """Compile, and find the batch size that is fastest: of two runs of each after one that is not timed."""
-        n, seconds = len(self.codes), {}
-        sizes = [None] if self.name == "fastconv" else [size for size in BATCH_SIZES if n % size == 0 and size < n]
+        n, seconds = len(self.data), {}
+        sizes = [None] if self.name == "fastconv" else [size for size in self.batch_sizes if n % size == 0 and size < n]
         for size in dict.fromkeys([*sizes, None]):
-            self.predictor.predict_proba(self.codes, size)
-            seconds[size] = min(_timed(self.predictor.predict_proba, self.codes, size)[0] for _ in range(2))
+            self.predictor.predict_proba(self.data, size)
+            seconds[size] = min(_timed(self.predictor.predict_proba, self.data, size)[0] for _ in range(2))
         self.batch_size = min(seconds, key=seconds.get)
         return {"batch_size": self.batch_size or n}
 
     def many(self):
-        """Predict all the names, once to warm up and once timed; the largest difference from what is expected."""
-        self.predictor.predict_proba(self.codes, self.batch_size)
-        seconds, found = _timed(self.predictor.predict_proba, self.codes, self.batch_size)
+        """Predict all the samples, once to warm up and once timed; the largest difference from what is expected."""
+        self.predictor.predict_proba(self.data, self.batch_size)
+        seconds, found = _timed(self.predictor.predict_proba, self.data, self.batch_size)
         return {"seconds": seconds, "difference": float(np.max(np.abs(found - self.expected)))}
+
+
+class Prediction(ImagePrediction):
+    """A contestant of the prediction contest, in its process."""
+
+    task = Task
+
+    def __init__(self, name, threads, file):
+        super().__init__(name, threads, file)
+        self.batch_sizes = BATCH_SIZES
+        self.alphabet, self.strings = Alphabet(str(file["symbols"])), file["strings"].tolist()
 
     def one(self, calls):
         """Predict one name a call, name after name: the seconds of a call, median and 99th percentile."""
-        n, seconds = len(self.codes), np.empty(calls)
+        n, seconds = len(self.data), np.empty(calls)
         for i in range(-min(calls, 100), calls):  # the first hundred warm up
-            code = self.codes[i % n : i % n + 1]
+            code = self.data[i % n : i % n + 1]
             start = time.perf_counter()
             self.predictor.predict_proba(code)
             seconds[i] = time.perf_counter() - start
@@ -102,7 +129,7 @@ class Prediction:
         """Encode all the strings and predict, once to warm up and once timed."""
         for _ in range(2):
             start = time.perf_counter()
-            codes = self.alphabet.encode(self.strings, self.codes.shape[1])
+            codes = self.alphabet.encode(self.strings, self.data.shape[1])
             self.predictor.predict_proba(codes, self.batch_size)
             seconds = time.perf_counter() - start
         return {"seconds": seconds}
@@ -134,7 +161,7 @@ class Scale:
             the output; None where the system does not tell.
         """
         codes, seconds = self.codes[:names], []
-        with _Largest(anonymous_memory) as memory:
+        with Largest(anonymous_memory) as memory:
             for _ in range(repeats):
                 took, output = _timed(self.predictor.predict_proba, codes)
                 seconds.append(took)
@@ -144,7 +171,7 @@ class Scale:
         return {"seconds": statistics.median(seconds), "memory": beyond}
 
 
-class _Largest:
+class Largest:
     """Context that samples a number from a thread of its own, and keeps the largest."""
 
     def __init__(self, sample):

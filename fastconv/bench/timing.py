@@ -15,7 +15,7 @@ import numpy as np
 
 from fastconv import engine
 from fastconv.arrays import positive
-from fastconv.bench import contestants, peak, peers
+from fastconv.bench import contestants, frameworks, peak, peers
 from fastconv.bench.contestants import Task
 from fastconv.config import config
 from fastconv.datasets import load_surnames
@@ -118,37 +118,26 @@ def run(
     most = dict.fromkeys(contestants.NAMES, peer_updates) | {"fastconv": updates}
     most |= {name: min(updates, few) for name, few in SLOW.items()}
     missing = peers.unavailable() if frameworks else {}
-    names = [(name, threads[:1] if name in SLOW else threads) for name in contestants.OWN if slow or name not in SLOW]
-    names += [(kind.name, threads) for kind in peers.available()] if frameworks else []
-    results, peaks = {}, []
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
+    entrants = [
+        Entrant(name, count, most[name], name in SLOW)
+        for name in contestants.OWN
+        if slow or name not in SLOW
+        for count in (threads[:1] if name in SLOW else threads)
+    ]
+    if frameworks:
+        entrants += [Entrant(kind.name, count, most[kind.name]) for kind in peers.available() for count in threads]
+    with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "task.npz")
         np.savez(path, batches=batches, **task._asdict())
-        workers = []
-        for name, counts in names:
-            for count in counts:
-                echo(f"starting {name}, {count} thread{'s' * (count > 1)}")
-                worker = Trainee(name, count, path, most[name])
-                stack.callback(worker.close)
-                if worker.unavailable:
-                    missing[name] = worker.unavailable
-                else:
-                    workers.append(worker)
-        peaks.append(peak.multiply_add(seconds=PEAK_SECONDS))
-        for turn in range(repeats):
-            for worker in workers:
-                if worker.name not in SLOW or turn < SLOW_REPEATS:
-                    results.setdefault(worker, []).append(worker.run())
-            peaks.append(peak.multiply_add(seconds=PEAK_SECONDS))
-            echo(f"round {turn + 1} of {repeats}")
+        results, peaks, ended = compete("training", entrants, path, repeats, echo)
+    missing |= ended
     operations, gflops = update_operations(task, batch_size), statistics.median(peaks)
     return {
         "settings": {
             "updates": updates, "batch_size": batch_size, "names": len(codes), "length": int(codes.shape[1]),
             "alphabet": int(task.w1.shape[1]), "filters": list(filters), "widths": list(widths), "dtype": "float32",
             "learning_rate": LEARNING_RATE, "momentum": MOMENTUM, "repeats": repeats,
-            "operations_per_update": operations,
+            "operations_per_update": operations, "counted": "nothing skipped, layer 1 as gathered additions",
         },
         "machine": machine(),
         "peak": {"level": engine.LEVEL, "gflops": gflops, "rounds": peaks},
@@ -156,6 +145,60 @@ def run(
         "missing": missing,
         "loss_difference": loss_difference(results),
     }  # fmt: skip
+
+
+class Entrant(NamedTuple):
+    """Who runs in :func:`compete`: a contestant's name, its threads, the updates of a run, and how it is started."""
+
+    name: str
+    threads: int
+    updates: int
+    slow: bool = False
+    environment: dict = {}  # noqa: RUF012  never written to
+
+
+def compete(kind, entrants, path, repeats, echo):
+    """Let contestants that train run in turn, each in a process of its own, and measure the peak between the rounds.
+
+    Parameters
+    ----------
+    kind : str
+        What the processes are; see :data:`fastconv.bench.worker.KINDS`.
+    entrants : iterable of Entrant
+        A slow one makes a single update to warm up, and :data:`SLOW_REPEATS` runs at most.
+    path : str
+        File of the task.
+    repeats : int
+    echo : callable
+
+    Returns
+    -------
+    results : dict of Trainee to list
+        Seconds and losses of each run.
+    peaks : list of float
+        GFLOP/s of one core, before the first round and after each.
+    missing : dict of str to str
+        Reason by the name of who could not run.
+    """
+    results, peaks, missing = {}, [], {}
+    with contextlib.ExitStack() as stack:
+        workers = []
+        for entrant in entrants:
+            echo(f"starting {entrant.name}, {entrant.threads} thread{'s' * (entrant.threads > 1)}")
+            worker = Trainee(kind, entrant, path)
+            stack.callback(worker.close)
+            if worker.unavailable:
+                missing[entrant.name] = worker.unavailable
+            else:
+                workers.append(worker)
+        peaks.append(peak.multiply_add(seconds=PEAK_SECONDS))
+        for turn in range(repeats):
+            for worker in workers:
+                if not worker.slow or turn < SLOW_REPEATS:
+                    results.setdefault(worker, []).append(worker.run())
+            peaks.append(peak.multiply_add(seconds=PEAK_SECONDS))
+            echo(f"round {turn + 1} of {repeats}")
+    return results, peaks, missing
 
 
 def thread_counts(threads):
@@ -191,7 +234,7 @@ def update_operations(task, batch_size):
     >>> round(update_operations(task, 100) / 1e6, 1)
     33.9
     """
-    return 3 * batch_size * contestants.surname_network(task).program.operations
+    return 3 * batch_size * task.network().program.operations
 
 
 class WorkerError(RuntimeError):
@@ -208,6 +251,8 @@ class Worker:
     threads : int
     path : str
         File of the task.
+    environment : mapping of str to str
+        Variables that the process is started with, beside those that set its threads.
     request
         The first one.
 
@@ -219,9 +264,9 @@ class Worker:
         Why the contestant cannot run here.
     """
 
-    def __init__(self, kind, name, threads, path, **request):
+    def __init__(self, kind, name, threads, path, environment=None, **request):
         self.name, self.threads = name, threads
-        environment = peers.subprocess_environment(threads)
+        environment = {**frameworks.subprocess_environment(threads), **(environment or {})}
         environment["OPENBLAS_NUM_THREADS"] = str(threads)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "fastconv.bench.worker", kind, name, str(threads), path],
@@ -255,13 +300,14 @@ class Worker:
 class Trainee(Worker):
     """A contestant that makes a number of updates."""
 
-    def __init__(self, name, threads, path, updates):
-        self.updates = updates
-        super().__init__("training", name, threads, path, warm=1 if name in SLOW else updates, timed=0)
+    def __init__(self, kind, entrant, path):
+        self.updates, self.slow = entrant.updates, entrant.slow
+        first = {"warm": 1 if entrant.slow else entrant.updates, "timed": 0}
+        super().__init__(kind, entrant.name, entrant.threads, path, entrant.environment, **first)
 
     def run(self):
         """Return the seconds and losses of a run."""
-        answer = self.ask(warm=0 if self.name in SLOW else self.updates, timed=self.updates)
+        answer = self.ask(warm=0 if self.slow else self.updates, timed=self.updates)
         return answer["seconds"], answer["losses"]
 
 
@@ -358,8 +404,7 @@ def table(result):
         "x best peer: against the fastest other implementation at that number of threads or fewer, and at equal threads"
     )
     lines.append(
-        f"GFLOP/s: effective, of {settings['operations_per_update'] / 1e6:,.1f} MFLOP an update, nothing skipped, "
-        "layer 1 as gathered additions"
+        f"GFLOP/s: effective, of {settings['operations_per_update'] / 1e6:,.1f} MFLOP an update, {settings['counted']}"
     )
     lines.append(f"% of peak: of one core's multiply-adds ({peak['level']}), {peak['gflops']:.0f} GFLOP/s in this run")
     lines.append(f"losses agree to {result['loss_difference']:.1e} (relative, float32)")

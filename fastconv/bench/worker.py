@@ -10,16 +10,18 @@ import time
 
 import numpy as np
 
-from fastconv.bench import contestants, predictors
-from fastconv.bench.contestants import Task
-from fastconv.bench.peers import PeerUnavailable
+from fastconv.bench import contestants, memory, predictors
+from fastconv.bench.contestants import ImageTask, Task
+from fastconv.bench.frameworks import PeerUnavailable
 
 
 class Training:
     """A contestant of the timing of training; see :mod:`fastconv.bench.contestants`."""
 
+    task = Task
+
     def __init__(self, name, threads, file):
-        self.contestant = contestants.build(name, Task.load(file), threads)
+        self.contestant = contestants.build(name, self.task.load(file), threads)
         self.batches = file["batches"]
 
     def answer(self, warm, timed):
@@ -42,7 +44,20 @@ class Training:
         return {"seconds": time.perf_counter() - start, "losses": [float(loss) for loss in losses]}
 
 
-KINDS = {"training": Training, "prediction": predictors.Prediction, "scale": predictors.Scale}
+class ImageTraining(Training):
+    """A contestant of the timing of training over images; see :mod:`fastconv.bench.images`."""
+
+    task = ImageTask
+
+
+KINDS = {
+    "training": Training,
+    "prediction": predictors.Prediction,
+    "scale": predictors.Scale,
+    "images": ImageTraining,
+    "image prediction": predictors.ImagePrediction,
+    "step memory": memory.StepMemory,
+}
 
 
 def main(kind, name, threads, path):

@@ -9,7 +9,7 @@ From the page to the program:
 - `learning`: every loss and every optimiser likewise;
 - `sequential`: any network of the library, its layers one after the other;
 - `networks`: the surname ConvNet trained in three ways, from the naive matrices to what
-  NumPy and SciPy do best.
+  NumPy and SciPy do best, and a ConvNet over images as NumPy does best.
 
 Tests and benchmarks compare the library with this package. The library itself never calls it.
 """

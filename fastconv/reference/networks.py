@@ -1,6 +1,6 @@
-"""The surname ConvNet trained in three ways, from the naive matrices to vectorised NumPy.
+"""The surname ConvNet trained in three ways, from the naive matrices to vectorised NumPy, and one over images.
 
-All three compute the same network, without biases, and share one interface::
+The three compute the same network, without biases, and share one interface::
 
     codes -> one-hot -> conv w1 -> ReLU -> conv w2 -> ReLU -> flatten -> dense w3 -> softmax
 
@@ -9,6 +9,8 @@ All three compute the same network, without biases, and share one interface::
 - `OptimisedNetwork` adds the two gains of the assignment's "Background 5".
 - `VectorisedNetwork` handles the whole batch at once with sparse one-hot windows, strided
   windows and matrix products: the yardstick for the compiled library.
+
+`VectorisedImageNetwork` is such a yardstick for images.
 
 A matrix product of a batch holds one sample in each column in the first two, as in the
 assignment, and one in each row in the third.
@@ -371,3 +373,149 @@ class VectorisedNetwork(_SurnameNetwork):
         dx1 *= x1.reshape(-1, f1) > 0
         dw1 = (windows1.T @ dx1).reshape(k1, depth + 1, f1)[:, :depth]
         return loss, (dw1, dw2, dw3)
+
+
+class VectorisedImageNetwork:
+    """A ConvNet over images, the whole batch at once: im2col by strided windows, and matrix products.
+
+    Convolutions with biases, each followed by ReLU and 2x2 max-pooling, then dense layers with biases and ReLU between
+    them; trained by momentum SGD on the mean cross-entropy.
+
+    Parameters
+    ----------
+    images : ndarray of float32 or float64, shape (N, H, W, C)
+        The whole data set.
+    labels : ndarray of int, shape (N,)
+        Index of each image's class.
+    weights : sequence of ndarray
+        ``w`` and ``b`` of each layer in turn: convolutions (KH, KW, C, F) and (F,), dense layers (D, U) and (U,). The
+        dtype of the first is the network's.
+    padding : int
+        Zeros at either end of both axes of each convolution.
+
+    Attributes
+    ----------
+    weights : list of ndarray
+        Copies of the weights, updated in place by `step`.
+
+    Notes
+    -----
+    Pooling drops an incomplete last window; the gradient of a maximum goes to the first entry that reaches it.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> weights = [rng.normal(size=(3, 3, 1, 2)), np.zeros(2), np.zeros((8, 4)), np.zeros(4)]
+    >>> network = VectorisedImageNetwork(rng.normal(size=(5, 6, 6, 1)), np.arange(5) % 4, weights)
+    >>> round(network.step(np.array([0, 3]), learning_rate=0.1, momentum=0.9), 6)
+    1.386294
+    """
+
+    def __init__(self, images, labels, weights, padding=0):
+        self.dtype = np.asarray(weights[0]).dtype
+        if self.dtype not in (np.float32, np.float64):
+            raise TypeError(f"{type(self).__name__}: weights have dtype {self.dtype}, expected float32 or float64")
+        self.images, self.labels, self.padding = np.asarray(images, self.dtype), np.asarray(labels), padding
+        self.weights = [np.array(w, self.dtype) for w in weights]
+        self._velocities = [np.zeros_like(w) for w in self.weights]
+
+    def restart(self, *weights):
+        """Go back to given weights and zero velocities."""
+        for mine, given in zip(self.weights, weights, strict=True):
+            mine[...] = given
+        for v in self._velocities:
+            v[...] = 0
+
+    def _pairs(self):
+        return list(zip(self.weights[::2], self.weights[1::2], strict=True))
+
+    def _forward(self, x):
+        """Logits of a batch, and what the way back needs of each layer."""
+        kept = []
+        for layer, (w, b) in enumerate(self._pairs()):
+            if w.ndim == 4:
+                x = _pad(x, (self.padding, self.padding))
+                columns, shape = _columns(x, w.shape[:2]), x.shape
+                y = np.maximum(columns @ w.reshape(-1, w.shape[3]) + b, 0)
+                y = y.reshape(len(x), shape[1] - w.shape[0] + 1, shape[2] - w.shape[1] + 1, -1)
+                x = np.maximum.reduce(_corners(y))
+                kept.append((columns, shape, y, x))
+            else:
+                kept.append((x.reshape(len(x), -1), x.shape, None, None))
+                x = kept[-1][0] @ w + b
+                if layer + 1 < len(self._pairs()):
+                    np.maximum(x, 0, out=x)
+        return x, kept
+
+    def predict_proba(self, images, batch_size=None):
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        images : ndarray, shape (n, H, W, C)
+        batch_size : int, optional
+            Images at a time; all at once if not given.
+
+        Returns
+        -------
+        ndarray, shape (n, classes)
+            Of the dtype of the weights.
+        """
+        size = batch_size or max(1, len(images))
+        images = np.asarray(images, self.dtype)
+        blocks = [softmax(self._forward(images[i : i + size])[0]) for i in range(0, len(images), size)]
+        return np.concatenate([np.empty((0, len(self.weights[-1])), self.dtype), *blocks])
+
+    def gradients(self, indices):
+        """Loss of the rows `indices` of the data, and its gradients, in the order of the weights."""
+        logits, kept = self._forward(self.images[indices])
+        loss, dx = softmax_cross_entropy(logits, self.labels[indices], np.ones(len(indices), self.dtype))
+        found = []
+        for layer, (w, _) in reversed(list(enumerate(self._pairs()))):
+            columns, shape, y, pooled = kept[layer]
+            if w.ndim == 4:
+                dy = np.zeros_like(y)
+                dx, sought = dx.reshape(pooled.shape), pooled > 0
+                for corner, gradient in zip(_corners(y), _corners(dy), strict=True):
+                    hit = sought & (corner == pooled)
+                    gradient[hit] = dx[hit]
+                    sought &= ~hit
+                found += [dy.sum(axis=(0, 1, 2)), (columns.T @ dy.reshape(len(columns), -1)).reshape(w.shape)]
+                if layer:
+                    flipped = w[::-1, ::-1].swapaxes(2, 3).reshape(-1, w.shape[2])
+                    around = _pad(dy, (w.shape[0] - 1, w.shape[1] - 1))
+                    dx = (_columns(around, w.shape[:2]) @ flipped).reshape(shape)
+                    dx = dx[:, self.padding : shape[1] - self.padding, self.padding : shape[2] - self.padding]
+            else:
+                found += [dx.sum(axis=0), columns.T @ dx]
+                dx = dx @ w.T
+                if layer and kept[layer - 1][2] is None:
+                    dx *= columns > 0
+        return float(loss), found[::-1]
+
+    def step(self, indices, learning_rate, momentum):
+        """One update of momentum SGD: v <- momentum v + learning_rate g; w <- w - v; return the loss before it."""
+        loss, gradients = self.gradients(indices)
+        for w, v, dw in zip(self.weights, self._velocities, gradients, strict=True):
+            v *= float(momentum)
+            v += float(learning_rate) * dw
+            w -= v
+        return loss
+
+
+def _pad(x, padding):
+    """Images x (N, H, W, C) with lines and columns of zeros around them."""
+    lines, columns = padding
+    return np.pad(x, ((0, 0), (lines, lines), (columns, columns), (0, 0)))
+
+
+def _columns(x, kernel):
+    """Copy every window of x (N, H, W, C) into a row: (N * outputs, KH * KW * C)."""
+    windows = sliding_window_view(x, kernel, axis=(1, 2))
+    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, kernel[0] * kernel[1] * x.shape[3])
+
+
+def _corners(y):
+    """The four entries of each 2x2 window of y (N, H, W, C) as views (N, H // 2, W // 2, C)."""
+    height, width = (size // 2 * 2 for size in y.shape[1:3])
+    return [y[:, i:height:2, j:width:2] for i in (0, 1) for j in (0, 1)]
