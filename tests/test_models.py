@@ -1,0 +1,55 @@
+"""The named networks over images: sizes that are known, and what dropout and batch normalisation change."""
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from fastconv import errors, models
+
+
+def shapes(net):
+    return [array.shape for array in net.params.values()]
+
+
+def kinds(net):
+    return [type(layer).__name__ for layer in net.layers]
+
+
+def test_net_r_has_the_layers_of_the_practical():
+    net = models.cifar_convnet()
+    weights = [shape for shape in shapes(net) if len(shape) > 1]
+    assert weights == [(5, 5, 3, 32), (5, 5, 32, 64), (5, 5, 64, 64), (1024, 1000), (1000, 10)]
+    assert kinds(net) == ["Conv2D", "ReLU", "MaxPool2D"] * 3 + ["Flatten", "Dense", "ReLU", "Dense"]
+    convolutions = [np.prod(w) + w[3] for w in weights[:3]]
+    assert convolutions == [2432, 51264, 102464]  # 5 x 5 x C x F + F
+
+
+def test_net_g_has_valid_convolutions_and_four_dense_layers():
+    net = models.imbalanced_cifar_convnet()
+    weights = [shape for shape in shapes(net) if len(shape) > 1]
+    assert weights[:3] == [(3, 3, 3, 32), (3, 3, 32, 64), (3, 3, 64, 128)]
+    assert weights[3:] == [(512, 256), (256, 128), (128, 64), (64, 10)]  # 32 -> 30 -> 15 -> 13 -> 6 -> 4 -> 2
+    assert net.program.operations == pytest.approx(
+        2 * (30**2 * 27 * 32 + 13**2 * 288 * 64 + 4**2 * 576 * 128 + 512 * 256 + 256 * 128 + 128 * 64 + 64 * 10)
+    )
+
+
+@pytest.mark.parametrize("build", [models.cifar_convnet, models.imbalanced_cifar_convnet])
+def test_dropout_stands_before_the_last_layer_and_normalisation_before_each_relu(build):
+    net = build(dropout=0.3, batch_norm=True)
+    assert kinds(net)[-2:] == ["Dropout", "Dense"] and net.layers[-2].rate == 0.3
+    assert kinds(net)[:12] == ["Conv2D", "BatchNorm", "ReLU", "MaxPool2D"] * 3
+    assert "0.w" in net.params and "0.b" not in net.params and "1.beta" in net.params
+
+
+def test_other_images_filters_and_units(rng):
+    net = models.imbalanced_cifar_convnet((8,), 3, (), 3, (8, 8, 1), dtype="float64", seed=4)
+    assert shapes(net) == [(3, 3, 1, 8), (8,), (72, 3), (3,)]
+    assert net.forward(rng.normal(size=(2, 8, 8, 1))).shape == (2, 3)
+    assert not np.array_equal(net.parameters, models.imbalanced_cifar_convnet((8,), 3, (), 3, (8, 8, 1)).parameters)
+
+
+def test_an_image_that_is_too_small_names_the_layer():
+    with pytest.raises(errors.ShapeError, match="layer 5, MaxPool2D"):
+        models.imbalanced_cifar_convnet(shape=(8, 8, 3))
+    assert fc.models.cifar_convnet(shape=(8, 8, 3)).output_shape == (10,)
