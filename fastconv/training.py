@@ -6,13 +6,16 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import asdict
 
 import numpy as np
 
+from fastconv import augment as augmentation
 from fastconv import engine, losses, modelfile
 from fastconv.arrays import aligned_zeros, checked_seed, contiguous, positive
 from fastconv.errors import DataError, DTypeError, ModelFormatError, NonFiniteLossError, RangeError
 from fastconv.imbalance import balance, oversample, undersample
+from fastconv.layers import ImageInput
 from fastconv.network import Sequential
 from fastconv.optim import SGD, Optimizer
 from fastconv.schedules import Schedule
@@ -86,12 +89,15 @@ class Trainer:
     threads : int, optional
         By default all that are allowed; the result does not depend on it.
     seed : int
-        Of the order of the examples.
+        Of the order of the examples, of dropout and of augmentation.
     sampling : {"shuffle", "undersample", "oversample", "balance"} or callable
         What an epoch is: all examples in random order; from each class as many as the smallest has, drawn anew; as
         many as the largest has; as many of each as make an epoch of the same length (:mod:`fastconv.imbalance`); or
         the rows that ``sampling(labels, rng)`` returns, as many each time, where `rng` is the epoch's generator. The
         label of a soft target is the largest.
+    augment : list of Augmentation, optional
+        What is done with every batch of images before it is learnt, in this order (:mod:`fastconv.augment`); only for
+        an :class:`ImageInput`. Validation sees the images as they are. By default nothing is done.
 
     Attributes
     ----------
@@ -108,6 +114,12 @@ class Trainer:
     number of threads and however the updates are spread over calls of :meth:`fit`, or over processes, with
     :meth:`save` and :meth:`resume`. All random numbers follow from the seed and the update: there is no random state.
 
+    Of the batch x of update u, counted from 0, what is learnt is ``fastconv.augment.apply(x, augment, seed, u)``. A
+    mixture with the share l of its partner j costs what its two targets cost, each by the weight w of its own sample
+    and class: (1 - l) w_i L(t_i) + l w_j L(t_j). For :class:`MeanSquaredError` that is, but for a constant, the error
+    to their weighted mean, which is what counts. ``train_loss`` and ``train_accuracy`` are those of the augmented
+    images. A hit is the label of the sample itself: of mixed images even the best network misses up to half.
+
     Examples
     --------
     >>> import numpy as np
@@ -118,9 +130,23 @@ class Trainer:
     >>> history = trainer.fit(x, y, epochs=50)
     >>> net.predict(x).tolist()
     [0, 0, 1, 1]
+
+    Images, shifted and mixed at random:
+
+    >>> digits = fc.datasets.load_digits()
+    >>> net = fc.Sequential(
+    ...     [fc.Conv2D(16, 3), fc.ReLU(), fc.MaxPool2D(2), fc.Flatten(), fc.Dense(10)], input=fc.ImageInput(8, 8, 1))
+    >>> augment = [fc.augment.RandomCrop(padding=1), fc.augment.MixUp(alpha=0.2)]
+    >>> trainer = fc.Trainer(net, optimizer=fc.Adam(0.01), augment=augment)
+    >>> history = trainer.fit(digits.data[digits.train], digits.target[digits.train], epochs=10)
+    >>> _, accuracy = net.evaluate(digits.data[digits.validation], digits.target[digits.validation])
+    >>> accuracy > 0.9
+    True
     """
 
-    def __init__(self, net, loss=None, optimizer=None, batch_size=100, threads=None, seed=0, sampling="shuffle"):
+    def __init__(
+        self, net, loss=None, optimizer=None, batch_size=100, threads=None, seed=0, sampling="shuffle", augment=None
+    ):
         if not isinstance(net, Sequential):
             raise DTypeError(f"Trainer: expected a network, got {net!r}")
         self.net = net
@@ -135,6 +161,11 @@ class Trainer:
         if not callable(sampling) and sampling not in SAMPLINGS:
             raise RangeError(f"Trainer: sampling is one of {', '.join(SAMPLINGS)} or a function, got {sampling!r}")
         self.sampling = sampling
+        if augment is not None and not isinstance(net.input, ImageInput):
+            raise DTypeError(f"Trainer: expected a network of ImageInput to augment, got {net.input!r}")
+        augment = () if augment is None else augment
+        augmentation.lowered(augment, net.input.shape, "Trainer")
+        self.augment = tuple(augment)
         self.history = History()
         self.updates = 0
         states = self.optimizer.states
@@ -253,6 +284,7 @@ class Trainer:
             x, self.net.parameters, self.loss.lower(), *targets, rows, starts, rates,
             self.optimizer.lower(), self.state, losses, hits, engine.threads(self.threads),
             self.net.statistics, self.seed % 2**64, self.updates,
+            augmentation.lowered(self.augment, self.net.input.shape) if self.augment else None,
         )  # fmt: skip
         self.history.batch_losses += losses[:made].tolist()
         self.updates += made
@@ -356,8 +388,8 @@ class Trainer:
         ModelFormatError
             If the file is not a checkpoint, or is damaged.
         RangeError
-            If it comes from another network, loss, optimiser, batch size, seed or way of sampling. Functions, as a
-            learning rate or for sampling, cannot be compared and must be the same.
+            If it comes from another network, loss, optimiser, batch size, seed, way of sampling or augmentation.
+            Functions, as a learning rate or for sampling, cannot be compared and must be the same.
 
         Notes
         -----
@@ -412,6 +444,7 @@ class Trainer:
             "batch_size": self.batch_size,
             "seed": self.seed,
             "sampling": self.sampling if isinstance(self.sampling, str) else "a function",
+            "augment": [{"type": type(each).__name__, **asdict(each)} for each in self.augment],
         }
 
     def _check_validation(self, validation):

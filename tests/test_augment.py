@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+import fastconv as fc
 from fastconv import augment
 from fastconv.augment import ColorJitter, CutMix, HorizontalFlip, MixUp, RandomCrop, RandomErasing
 from fastconv.errors import DTypeError, RangeError, ShapeError
@@ -315,6 +316,141 @@ def test_cutmix_pastes_a_uniform_area_before_it_is_cut_off():
 def test_extreme_parameters_of_the_beta_distribution_give_weights_within_0_and_1(kind, alpha):
     _, targets = augment.apply(np.ones((300, 4, 4, 1)), [kind(alpha)], y=np.arange(300))
     assert (targets >= 0).all() and (targets <= 1).all()
+
+
+# In training
+
+RECIPES = [
+    [HorizontalFlip(), RandomCrop(2)],
+    [ColorJitter(0.4, 0.3, 0.9), RandomErasing(), RandomCrop(3, "reflect")],
+    [HorizontalFlip(), MixUp(0.5), RandomErasing(value=2)],
+    [RandomCrop(1), CutMix()],
+]
+CLASSES = 4
+
+
+def convnet(dtype="float64"):
+    layers = [fc.Conv2D(5, 3), fc.Tanh(), fc.Flatten(), fc.Dense(CLASSES)]
+    return fc.Sequential(layers, input=fc.ImageInput(6, 5, 3), dtype=dtype, seed=1)
+
+
+def labelled(rng, n, dtype=np.float64):
+    return rng.normal(size=(n, 6, 5, 3)).astype(dtype), rng.integers(CLASSES, size=n)
+
+
+def shuffled(n, seed, epoch=0):
+    return np.random.default_rng([seed, epoch]).permutation(n)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("recipe", RECIPES, ids=repr)
+def test_training_learns_the_batches_that_apply_returns_on_any_number_of_threads(level, rng, recipe, dtype):
+    n, size, seed = 1300, 600, 2**40 + 3  # the last of three batches is smaller
+    x, y = labelled(rng, n, dtype)
+    x.flags.writeable = y.flags.writeable = False
+    mixes = any(each.mixes for each in recipe)
+
+    def trainer(**settings):
+        layers = [
+            fc.Conv2D(5, 3, padding=1), fc.BatchNorm(), fc.ReLU(), fc.MaxPool2D(2),
+            fc.Flatten(), fc.Dropout(0.2), fc.Dense(CLASSES),
+        ]  # fmt: skip
+        net = fc.Sequential(layers, input=fc.ImageInput(6, 5, 3), dtype=dtype, seed=1)
+        loss = fc.SoftmaxCrossEntropy(label_smoothing=0.1)
+        return fc.Trainer(net, loss, fc.SGD(0.1, momentum=0.9), batch_size=size, seed=seed, **settings)
+
+    expected = trainer(sampling=lambda labels, rng: np.arange(len(labels)))
+    for update in range(6):
+        rows = shuffled(n, seed, update // 3)[size * (update % 3) :][:size]
+        images, targets = augment.apply(x[rows], recipe, seed, update, y[rows], CLASSES)
+        expected.fit(images, targets if mixes else y[rows], updates=1)
+    for threads in (1, 2, 3):
+        found = trainer(augment=recipe, threads=threads)
+        found.fit(x, y, updates=6)
+        assert found.history.batch_losses == expected.history.batch_losses
+        np.testing.assert_array_equal(found.net.parameters, expected.net.parameters)
+        np.testing.assert_array_equal(found.net.statistics, expected.net.statistics)
+    plain = trainer(augment=[])
+    plain.fit(x, y, updates=6)
+    assert not np.isin(plain.history.batch_losses, expected.history.batch_losses).any()
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["labels", "soft targets"])
+@pytest.mark.parametrize("each", [MixUp(1.0), CutMix()], ids=repr)
+@pytest.mark.parametrize(
+    "loss",
+    [
+        fc.SoftmaxCrossEntropy(class_weight=[0.5, 1, 2, 0], label_smoothing=0.1),
+        fc.FocalLoss(class_weight=[0.5, 1, 2, 0]),
+        fc.MultiClassHinge(class_weight=[0.5, 1, 2, 0]),
+        fc.MeanSquaredError(),
+    ],
+    ids=repr,
+)
+def test_a_mixture_costs_what_its_targets_cost_each_by_its_own_weight(rng, loss, each, soft):
+    n, seed, net = 30, 3, convnet()
+    (x, y), weight = labelled(rng, n), rng.uniform(0, 2, n) * (rng.uniform(size=n) < 0.5)
+    y = rng.dirichlet(np.ones(CLASSES), n) if soft else y
+    rows = shuffled(n, seed)
+    images, shares = augment.apply(x[rows], [each], seed, y=np.arange(n))
+    partners = np.where(np.eye(n, dtype=bool), -1, shares).argmax(axis=1)
+    own, other = shares.diagonal() * weight[rows], (1 - shares.diagonal()) * weight[rows][partners]
+    assert (own + other == 0).any()
+    pairs = (y[rows], own), (y[rows][partners], other)
+    costs = [net.loss_and_gradients(images, target, loss, sample_weight=counts) for target, counts in pairs]
+    cost = sum(value for value, _ in costs)
+    expected = {name: before - sum(gradients[name] for _, gradients in costs) for name, before in net.params.items()}
+    if isinstance(loss, fc.MeanSquaredError):  # all but what the weighted targets differ from their mean
+        apart = np.square(
+            pairs[0][0] - pairs[1][0] if soft else np.eye(CLASSES)[y[rows]] - np.eye(CLASSES)[y[rows][partners]]
+        )
+        cost -= np.mean(own * other / np.maximum(own + other, 1e-300) * apart.mean(axis=1))
+    trainer = fc.Trainer(net, loss, fc.SGD(1.0), batch_size=n, seed=seed, augment=[each])
+    trainer.fit(x, y, updates=1, sample_weight=weight)
+    assert trainer.history.batch_losses[0] == pytest.approx(cost, rel=1e-12)
+    for name, after in net.params.items():
+        np.testing.assert_allclose(after, expected[name], rtol=1e-10, atol=1e-12)
+
+
+def test_a_hit_is_the_sample_s_own_label_whatever_is_mixed_in(rng):
+    x, y = labelled(rng, 200)
+    net, rows = convnet(), shuffled(200, 5)
+    images = augment.apply(x[rows], [CutMix()], seed=5)
+    accuracy = np.mean(net.predict(images) == y[rows])
+    trainer = fc.Trainer(net, batch_size=200, seed=5, augment=[CutMix()])
+    assert trainer.fit(x, y, updates=1).records[0]["train_accuracy"] == accuracy
+
+
+def test_validation_sees_the_images_as_they_are(rng):
+    x, y = labelled(rng, 50)
+    blank = RandomErasing(1, area=(1, 1), ratio=(6 / 5, 6 / 5))
+    assert not augment.apply(x, [blank]).any()
+    net = convnet()
+    trainer = fc.Trainer(net, batch_size=50, optimizer=fc.SGD(1e-300), augment=[blank])
+    (record,) = trainer.fit(x, y, epochs=1, validation=(x, y)).records
+    assert record["validation_loss"] == net.evaluate(x, y)[0]
+    assert record["train_loss"] == pytest.approx(net.evaluate(np.zeros_like(x), y)[0], rel=1e-12)
+
+
+TEXT = fc.OneHotInput(4, 3), [fc.OneHotConv1D(2, 2), fc.Flatten(), fc.Dense(2)]
+VECTORS = fc.VectorInput(5), [fc.Dense(2)]
+PICTURES = fc.ImageInput(3, 5, 1), [fc.Flatten(), fc.Dense(2)]
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "network", "recipe"),
+    [
+        (DTypeError, "expected a network of ImageInput to augment, got OneHotInput", TEXT, [HorizontalFlip()]),
+        (DTypeError, "expected a network of ImageInput to augment, got VectorInput", VECTORS, []),
+        (DTypeError, "expected a list of augmentations, got HorizontalFlip", PICTURES, HorizontalFlip()),
+        (DTypeError, "expected an augmentation, got 'flip'", PICTURES, ["flip"]),
+        (RangeError, "expected at most one augmentation that mixes images", PICTURES, [MixUp(), MixUp()]),
+    ],
+)
+def test_a_trainer_says_what_it_cannot_augment(error, message, network, recipe):
+    net = fc.Sequential(network[1], input=network[0])
+    with pytest.raises(error, match=f"Trainer: {message}"):
+        fc.Trainer(net, augment=recipe)
 
 
 # Descriptions

@@ -10,6 +10,7 @@ import pytest
 
 import fastconv as fc
 from fastconv import modelfile
+from fastconv.augment import HorizontalFlip, MixUp, RandomCrop
 from fastconv.errors import DTypeError, ModelFormatError, RangeError
 from fastconv.training import BestNetwork, Checkpoint
 
@@ -33,8 +34,11 @@ def trainer(optimiser=OPTIMISERS["nesterov"], dtype="float32", **settings):
     """One with everything that chance or the past has a part in."""
     layers = [fc.Conv2D(5, 3), fc.BatchNorm(), fc.ReLU(), fc.Flatten(), fc.Dropout(0.3), fc.Dense(3)]
     net = fc.Sequential(layers, input=fc.ImageInput(6, 6, 2), dtype=dtype, seed=1)
-    settings = {"loss": fc.FocalLoss(class_weight="balanced", l2=1e-3), "batch_size": 20, "seed": 2, **settings}
-    return fc.Trainer(net, optimizer=optimiser(), **settings)
+    usual = {
+        "loss": fc.FocalLoss(class_weight="balanced", l2=1e-3),
+        "augment": [HorizontalFlip(), RandomCrop(1), MixUp()],
+    }
+    return fc.Trainer(net, optimizer=optimiser(), **{**usual, "batch_size": 20, "seed": 2, **settings})
 
 
 def bits(trainer):
@@ -156,6 +160,9 @@ OTHERS = {
     "batch_size": lambda: trainer(batch_size=21),
     "seed": lambda: trainer(seed=3),
     "sampling": lambda: trainer(sampling="undersample"),
+    "augment": lambda: trainer(augment=None),
+    "augment, setting": lambda: trainer(augment=[HorizontalFlip(), RandomCrop(2), MixUp()]),
+    "augment, order": lambda: trainer(augment=[RandomCrop(1), HorizontalFlip(), MixUp()]),
 }
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv import engine
+from fastconv import augment, engine
 from fastconv.engine import cpu
+from fastconv.kernels import augmentation
 from fastconv.reference.networks import NaiveNetwork, OptimisedNetwork, VectorisedNetwork
 
 SUPPORTED = cpu.supported()
@@ -253,12 +254,44 @@ def arrays():
         dict(targets=np.ones((7, 4), np.float32)),
         dict(losses=np.zeros(0)),
         dict(hits=np.zeros(1, np.int32)),
+        dict(augmentations=augment.lowered([augment.HorizontalFlip()], (1, 5, 6))),
     ],
     ids=repr,
 )
 def test_the_program_reads_and_writes_nothing_out_of_bounds(level, wrong):
     with pytest.raises((ValueError, BufferError)):
         program().train(**{**arrays(), **wrong})
+
+
+FLIP, MIXUP, CUTMIX = (augmentation.KINDS[name] for name in ("HorizontalFlip", "MixUp", "CutMix"))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [dict(kind=-1)],
+        [dict(kind=len(augmentation.KINDS))],
+        [dict(padding=-1)],
+        [dict(padding=2**15)],
+        [dict(padding=3, reflect=1)],
+        [dict(kind=MIXUP, alpha=0)],
+        [dict(kind=CUTMIX, alpha=np.nan)],
+        [dict(kind=MIXUP, alpha=1), dict(kind=FLIP), dict(kind=CUTMIX, alpha=1)],
+        None,
+    ],
+    ids=repr,
+)
+def test_augmentations_that_do_not_fit_are_refused(level, fields):
+    images = engine.Program([("dense", 4, True)], (3, 5, 2), False, False)
+    given = {**arrays(), "x": np.zeros((7, 3, 5, 2)), "parameters": np.zeros(images.size)}
+    given["optimiser_state"] = np.zeros(images.size)
+    images.train(**given, augmentations=np.zeros(1, augmentation.DTYPE))
+    steps = np.zeros(2) if fields is None else np.zeros(len(fields), augmentation.DTYPE)
+    for step, changes in zip(steps, fields or [], strict=False):
+        for name, value in changes.items():
+            step[name] = value
+    with pytest.raises(ValueError, match=r"Program: (augmentation . does not fit|expected .* elements of type 'B')"):
+        images.train(**given, augmentations=steps)
 
 
 def test_the_program_does_not_write_to_read_only_arrays(level):

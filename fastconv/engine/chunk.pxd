@@ -5,6 +5,7 @@ from libc.string cimport memcpy, memset
 
 from fastconv.engine.plan cimport (AVG_POOL, BATCH_NORM, CONV1D, CONV2D, DENSE, DROPOUT, FLATTEN, GLOBAL_MAX_POOL1D,
                                    MAX_POOL, ONEHOT_CONV1D, RELU, SIGMOID, TANH, Op, Plan, Tensor)
+from fastconv.kernels.augment cimport Recipe, augment_sample
 from fastconv.kernels.avg_pool cimport avg_pool_backward, avg_pool_forward
 from fastconv.kernels.batch_norm cimport batch_norm_backward_w, batch_norm_backward_x, batch_norm_forward
 from fastconv.kernels.bias cimport bias_backward
@@ -35,6 +36,10 @@ ctypedef struct Workspace:
     Py_ssize_t *rows        # (chunk,): the row of the data that each sample is
     Py_ssize_t *places      # (chunk,): the place of each sample in its batch
     Py_ssize_t *counts      # (max(chunk, length, 2 lines) + 2,): to count and to sort in
+    void *images            # three, to augment in; this and what follows only where there is augmentation
+    void *target            # (classes,): of a mixture
+    Py_ssize_t *partners    # (chunk,): the row of the data that each sample is mixed with
+    double *shares          # (chunk,): and how much of that there is in the mixture
 
 ctypedef struct Mode:
     # What is not the same in a training step and in a prediction.
@@ -75,25 +80,31 @@ cdef inline Py_ssize_t reach(Py_ssize_t length, const int16_t *codes) noexcept n
 
 cdef inline void gather(
     const Plan *plan, Py_ssize_t n, const int16_t *codes, const real *x, const int64_t *lengths, const int64_t *labels,
-    const int64_t *order, Py_ssize_t first, Py_ssize_t start,
+    const int64_t *order, Py_ssize_t first, Py_ssize_t total, Py_ssize_t start, const Recipe *recipe,
     const Workspace *work,  # OUT
 ) noexcept nogil:
     """Copy the rows order[at : at + n], with at = first + start (the rows at, ... where order is NULL), of codes, or
-    else of x; `start` is the place of the first one in its batch.
+    else, augmented, of x; `start` is the place of the first one in its batch, of `total` rows.
 
     Rows of codes are sorted by their length, the longest first, so that the samples with something at a position are
     the first ones; work.rows says which row a sample is, work.places which one of its batch.
     """
-    cdef Py_ssize_t i, at, slot, end, length = plan.tensors.g.width
+    cdef Py_ssize_t i, at, slot, end, partner = 0, length = plan.tensors.g.width
     cdef Py_ssize_t size = plan.tensors.g.height * length * plan.tensors.g.channels
     cdef Py_ssize_t *starts = work.counts           # where the rows that are d short of the longest possible begin
     cdef Py_ssize_t *ends = work.active + plan.chunk  # the next tensor's, free until forward fills it
+    cdef const real *image
     first += start
     if not plan.codes:
         for i in range(n):
             at = first + i if order == NULL else order[first + i]
-            pack_image(&plan.tensors.g, x + at * size,
-                       <real *> work.values + plan.tensors.y + i * plan.tensors.g.sample)
+            image = x + at * size
+            if recipe.count:
+                image = augment_sample(recipe, x, order, first - start, total, start + i, <real *> work.images,
+                                       &partner, &work.shares[i])
+                partner += first - start
+                work.partners[i] = partner if order == NULL else order[partner]
+            pack_image(&plan.tensors.g, image, <real *> work.values + plan.tensors.y + i * plan.tensors.g.sample)
             work.active[i], work.rows[i], work.places[i] = length, at, start + i
             work.valid[i] = length if lengths == NULL else lengths[at]
         return

@@ -10,6 +10,7 @@ from fastconv.engine.loss cimport FOCAL, MEAN_SQUARED_ERROR, MULTI_CLASS_HINGE, 
 from fastconv.engine.optimiser cimport ADAM, RMSPROP, SGD, Optimiser, begin_update, update_strip
 from fastconv.engine.plan cimport (AVG_POOL, BATCH_NORM, CONV1D, CONV2D, DENSE, DROPOUT, FLATTEN, GLOBAL_MAX_POOL1D,
                                    MAX_POOL, ONEHOT_CONV1D, RELU, SIGMOID, TANH, Kind, Op, Plan, Strip, Tensor)
+from fastconv.kernels.augment cimport CUTMIX, MIXUP, Augmentation
 from fastconv.kernels.grid cimport Window
 from fastconv.kernels.sparse_conv2d cimport sparse_scratch, sparse_suits
 from fastconv.kernels.tile cimport FC_LEVEL
@@ -514,6 +515,28 @@ cdef class Program:
             loss.weight = address(weight, self.format, batch.n)
         return 0
 
+    cdef int _recipe(self, object augmentations, Batch *batch) except -1:
+        """Check what is to be done with the images."""
+        cdef const Grid *g = &self.plan.tensors.g
+        cdef Recipe *recipe = &batch.recipe
+        cdef const Augmentation *a
+        cdef Py_ssize_t i, mixing = 0
+        if augmentations is None:
+            return 0
+        if self.plan.codes:
+            raise ValueError("Program: codes cannot be augmented")
+        recipe.height, recipe.width, recipe.channels = g.height, g.width, g.channels
+        recipe.seed, recipe.count = batch.seed, len(augmentations)
+        recipe.augmentations = <const Augmentation *> address(augmentations.view("B"), "B",
+                                                              recipe.count * sizeof(Augmentation))
+        for i in range(recipe.count):
+            a = &recipe.augmentations[i]
+            mixing += a.kind >= MIXUP
+            if not 0 <= a.kind <= CUTMIX or mixing > 1 or a.kind >= MIXUP and not a.alpha > 0 or (
+                    not 0 <= a.padding < (min(g.height, g.width) if a.reflect else 1 << 15)):
+                raise ValueError(f"Program: augmentation {i} does not fit: {augmentations[i]}")
+        return 0
+
     cdef int _input_gradient(self, object dx, Batch *batch) except -1:
         """Check where the gradient by the input is to go."""
         cdef const Grid *g = &self.plan.tensors.g
@@ -539,7 +562,7 @@ cdef class Program:
         cdef void *out = address(y, self.format, batch.n * prod(self.output_shape), True)
         threads = max(1, min(threads, count_chunks(&self.lean, batch.n)))
         with nogil:
-            open_arena(&arena, &self.lean, self._itemsize(), batch.n, False, 0, threads)
+            open_arena(&arena, &self.lean, self._itemsize(), batch.n, False, False, 0, threads)
             if self.single:
                 predict_all(&self.lean, &batch, <float *> p, probabilities, &arena, threads, <float *> out)
             else:
@@ -593,7 +616,7 @@ cdef class Program:
         cdef Py_ssize_t hits
         threads = max(1, min(threads, count_buffers(&self.plan, batch.n)))
         with nogil:
-            open_arena(&arena, &self.plan, self._itemsize(), batch.n, True, 0, threads)
+            open_arena(&arena, &self.plan, self._itemsize(), batch.n, True, False, 0, threads)
             if self.single:
                 loss = gradient_of(&self.plan, batch, <float *> p, &arena, threads, <float *> out, &hits)
             else:
@@ -603,7 +626,8 @@ cdef class Program:
 
     def train(self, object x, object parameters, tuple loss, object labels, object targets, object weight,
               object order, object starts, object rates, tuple optimiser, object optimiser_state, object losses,
-              object hits, int threads=1, object state=None, uint64_t seed=0, uint32_t first_update=0):
+              object hits, int threads=1, object state=None, uint64_t seed=0, uint32_t first_update=0,
+              object augmentations=None):
         """Make one update of `parameters` and `optimiser_state` for each batch; return how many were made.
 
         Batch u is the rows ``order[starts[u]:starts[u + 1]]`` of the data and is learnt at ``rates[u]``; its loss
@@ -611,7 +635,8 @@ cdef class Program:
         finite ends the call before its update. `loss` and what follows it are as for :meth:`gradient`; `optimiser` is
         ``("sgd", weight_decay, momentum, nesterov)``, ``("rmsprop", weight_decay, momentum, beta, eps)`` or
         ``("adam", weight_decay, beta1, beta2, eps)``. Running means and variances go into `state`; `seed` and the
-        number of the update, `first_update` + u, determine the random numbers.
+        number of the update, `first_update` + u, determine the random numbers. `augmentations` (A,) are what is done
+        with the images, as :func:`fastconv.augment.lowered` makes them.
 
         Arrays: `order` (total,) and `starts` (updates + 1,) and `hits` (updates,) int64, `rates` and `losses`
         (updates,) float64, `optimiser_state` (1, size) for SGD and (2, size) for the others.
@@ -632,6 +657,7 @@ cdef class Program:
         self._loss(loss, labels, targets, weight, &batch)
         self._state(state, &batch, True)
         batch.seed, batch.update = seed, first_update
+        self._recipe(augmentations, &batch)
         total = len(order)
         batch.order = <const int64_t *> address(order, "q", total)
         for u in range(total):
@@ -643,7 +669,7 @@ cdef class Program:
             largest = max(largest, start[u + 1] - start[u])
         threads = max(1, min(threads, count_buffers(&self.plan, largest)))
         with nogil:
-            open_arena(&arena, &self.plan, self._itemsize(), largest, True, o.states, threads)
+            open_arena(&arena, &self.plan, self._itemsize(), largest, True, batch.recipe.count > 0, o.states, threads)
             if self.single:
                 made = train_all(&self.plan, &batch, &o, updates, start, rate, self.size, &arena, threads,
                                  <float *> p, <float *> vectors, found, hit)

@@ -10,6 +10,7 @@ from fastconv.engine.chunk cimport (Mode, Workspace, backward, forward, gather, 
 from fastconv.engine.loss cimport Loss, sample_loss
 from fastconv.engine.optimiser cimport Optimiser, begin_update, update_strip
 from fastconv.engine.plan cimport Op, Plan, Strip
+from fastconv.kernels.augment cimport Recipe
 from fastconv.kernels.batch_norm cimport batch_norm_merge, batch_norm_moments, batch_norm_scale
 from fastconv.kernels.grid cimport Grid
 from fastconv.kernels.l2 cimport l2_backward_add, l2_squares
@@ -76,13 +77,14 @@ cdef void *carve(char **at, Py_ssize_t size) noexcept nogil:
 
 
 cdef Py_ssize_t lay_out_arena(
-    Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t buffers, Py_ssize_t states, Py_ssize_t spaces,
-    int threads
+    Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t buffers, bint augments, Py_ssize_t states,
+    Py_ssize_t spaces, int threads
 ) noexcept nogil:
     """Give each part of an arena its place in arena.memory; the bytes that all of them take."""
     cdef char *at = <char *> arena.memory
     cdef Py_ssize_t n = plan.statistics, chunk = plan.chunk, tensors = plan.n_ops + 1, i
     cdef Py_ssize_t length = plan.tensors.g.width
+    cdef Py_ssize_t image = plan.tensors.g.height * length * plan.tensors.g.channels
     cdef bint placed = arena.memory != NULL  # or only counted
     cdef Statistics none
     cdef Workspace empty
@@ -116,22 +118,28 @@ cdef Py_ssize_t lay_out_arena(
         work.rows = <Py_ssize_t *> carve(&at, chunk * sizeof(Py_ssize_t))
         work.places = <Py_ssize_t *> carve(&at, chunk * sizeof(Py_ssize_t))
         work.counts = <Py_ssize_t *> carve(&at, (max(chunk, length, 2 * plan.lines) + 2) * sizeof(Py_ssize_t))
+        if augments:
+            work.images = carve(&at, 3 * image * itemsize)
+            work.target = carve(&at, plan.tensors[plan.n_ops].g.channels * itemsize)
+            work.partners = <Py_ssize_t *> carve(&at, chunk * sizeof(Py_ssize_t))
+            work.shares = <double *> carve(&at, chunk * sizeof(double))
     return at - <char *> arena.memory
 
 
 cdef int open_arena(
-    Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t n, bint learns, Py_ssize_t states, int threads
+    Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t n, bint learns, bint augments, Py_ssize_t states,
+    int threads
 ) except -1 nogil:
     """Allocate an arena for batches of at most n samples; MemoryError where there is none."""
     cdef Py_ssize_t buffers = count_buffers(plan, n) if learns else 0
     cdef Py_ssize_t spaces = count_chunks(plan, n) if learns and plan.whole else threads
     memset(arena, 0, sizeof(Arena))
-    arena.size = lay_out_arena(arena, plan, itemsize, buffers, states, spaces, threads) + 64
+    arena.size = lay_out_arena(arena, plan, itemsize, buffers, augments, states, spaces, threads) + 64
     # zero where margins and the padding of gradients must be; else where it matters, the parameters' padding
     arena.memory = fc_allocate(arena.size, learns or plan.margins)
     if arena.memory == NULL:
         raise MemoryError("Program: no memory for the scratch of a call")
-    lay_out_arena(arena, plan, itemsize, buffers, states, spaces, threads)
+    lay_out_arena(arena, plan, itemsize, buffers, augments, states, spaces, threads)
     if not learns:
         memset(arena.packed, 0, plan.gradients * itemsize)
     return 0
@@ -195,6 +203,7 @@ ctypedef struct Batch:
     Py_ssize_t first, n
     uint64_t seed           # of the random numbers
     uint32_t update
+    Recipe recipe           # of the images, which may be empty
 
 
 cdef void loss_chunk(
@@ -202,7 +211,8 @@ cdef void loss_chunk(
     double *loss, Py_ssize_t *correct,  # IN and OUT
 ) noexcept nogil:
     """From the output of n samples to its gradient."""
-    cdef Py_ssize_t i, at
+    cdef Py_ssize_t i, at, partner = 0
+    cdef double share = 0
     cdef const Grid *g = &plan.tensors[plan.n_ops].g
     cdef Py_ssize_t size = g.height * g.width * g.channels
     cdef real *z = values_of(plan, work, plan.n_ops, False, 0, like)
@@ -210,7 +220,10 @@ cdef void loss_chunk(
     for i in range(n):
         at = work.rows[i]
         if batch.loss.labels != NULL:
-            loss[0] += sample_loss(&batch.loss, batch.n, at, g.channels, z + i * g.sample, correct, dz + i * g.sample)
+            if batch.recipe.count:
+                partner, share = work.partners[i], work.shares[i]
+            loss[0] += sample_loss(&batch.loss, batch.n, at, partner, share, g.channels, z + i * g.sample, correct,
+                                   <real *> work.target, dz + i * g.sample)
         else:
             pack_image(g, <const real *> batch.dy + at * size, dz + i * g.sample)
 
@@ -237,7 +250,7 @@ cdef void stage_chunk(
     if not back:
         if stage == 0:
             gather(plan, n, batch.codes, <const real *> batch.x, batch.lengths, batch.loss.labels, batch.order,
-                   batch.first, start, work)
+                   batch.first, batch.n, start, &batch.recipe, work)
         forward(plan, first, last, n, work, mode, packed)
         if last < plan.n_ops:
             return
@@ -447,7 +460,8 @@ cdef void predict_chunk(
     cdef Py_ssize_t i, h, q
     cdef const Grid *g = &plan.tensors[plan.n_ops].g
     cdef real *z = values_of(plan, work, plan.n_ops, False, 0, y)
-    gather(plan, n, batch.codes, <const real *> batch.x, batch.lengths, NULL, batch.order, 0, first, work)
+    gather(plan, n, batch.codes, <const real *> batch.x, batch.lengths, NULL, batch.order, 0, batch.n, first,
+           &batch.recipe, work)
     forward(plan, 0, plan.n_ops, n, work, mode, packed)
     if probabilities:
         for i in range(n):
@@ -505,7 +519,7 @@ cdef void train_thread(
     cdef double loss
     fc_join(&arena.team)
     for u in range(updates):
-        batch.first, batch.n = starts[u], starts[u + 1] - starts[u]
+        batch.first, batch.n, batch.recipe.update = starts[u], starts[u + 1] - starts[u], batch.update
         begin_update(&optimiser, rates[u], batch.update)
         loss = step(plan, &batch, &optimiser, arena, thread, gradients, &hits)
         if thread == 0:
