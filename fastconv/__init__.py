@@ -24,6 +24,7 @@ _NAMES = {
     "FocalLoss": "losses",
     "GlobalMaxPool1D": "layers",
     "History": "training",
+    "ImageConvClassifier": "estimators",
     "ImageInput": "layers",
     "MaxPool1D": "layers",
     "MaxPool2D": "layers",
@@ -46,9 +47,9 @@ _NAMES = {
     "show_config": "config",
 }
 _MODULES = (
-    "augment", "bench", "cli", "config", "datasets", "engine", "errors", "functional", "geometry", "imbalance",
-    "kernels", "layers", "losses", "modelfile", "models", "network", "optim", "plots", "preprocess", "reference",
-    "reproduce", "schedules", "text", "training",
+    "augment", "bench", "cli", "config", "datasets", "engine", "errors", "estimators", "functional", "geometry",
+    "imbalance", "kernels", "layers", "losses", "modelfile", "models", "network", "optim", "plots",
+    "preprocess", "reference", "reproduce", "schedules", "text", "training",
 )  # fmt: skip
 __all__ = [*_NAMES, "__version__"]
 

@@ -532,12 +532,72 @@ class BestNetwork:
         self.path, self.by = path, by
 
     def __call__(self, trainer, record):
-        if self.by not in record:
-            raise RangeError(f"BestNetwork: expected a record with {self.by!r}, got {', '.join(record)}")
-        sign = -1 if self.by.endswith("loss") else 1
-        values = [sign * earlier[self.by] for earlier in trainer.history.records if self.by in earlier]
-        if all(value < values[-1] for value in values[:-1]):
+        score = _score(record, self.by, "BestNetwork")
+        earlier = [_score(each, self.by, "BestNetwork") for each in trainer.history.records[:-1] if self.by in each]
+        if all(value < score for value in earlier):
             trainer.net.save(self.path)
+
+
+class EarlyStopping:
+    """A callback of :meth:`Trainer.fit` that ends it when the network gets no better, and keeps the best parameters.
+
+    Parameters
+    ----------
+    patience : int
+        Records, one after the other, that are no better than the best before them.
+    by : str
+        The record's entry that counts; of a name that ends with "loss" the smallest value is the best, of others the
+        largest.
+
+    Attributes
+    ----------
+    best : dict
+        The best record, the first of equals; None before there is one.
+
+    Raises
+    ------
+    RangeError
+        After a record without that entry.
+
+    References
+    ----------
+    Prechelt, "Early stopping - but when?", 1998.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> net = fc.Sequential([fc.Dense(2)], input=fc.VectorInput(1))
+    >>> stopping = fc.training.EarlyStopping(patience=3)
+    >>> x, y = [[-1.0], [1.0]], [0, 1]
+    >>> history = fc.Trainer(net, optimizer=fc.SGD(1.0)).fit(x, y, epochs=100, validation=(x, y), callbacks=[stopping])
+    >>> stopping.restore(net)
+    >>> len(history) - stopping.best["update"], net.evaluate(x, y)[1]
+    (3, 1.0)
+    """
+
+    def __init__(self, patience=10, by="validation_accuracy"):
+        self.patience, self.by = positive("EarlyStopping: patience", patience), by
+        self.best, self._waited = None, 0
+
+    def __call__(self, trainer, record):
+        score = _score(record, self.by, "EarlyStopping")
+        if self.best is None or score > _score(self.best, self.by, "EarlyStopping"):
+            self.best, self._waited = record, 0
+            self._parameters, self._statistics = trainer.net.parameters.copy(), trainer.net.statistics.copy()
+        else:
+            self._waited += 1
+        return self._waited >= self.patience
+
+    def restore(self, net):
+        """Give the network the parameters and running statistics that it had at the best record."""
+        net.parameters[:], net.statistics[:] = self._parameters, self._statistics
+
+
+def _score(record, by, function):
+    """Return an entry of a record, larger if better."""
+    if by not in record:
+        raise RangeError(f"{function}: expected a record with {by!r}, got {', '.join(record)}")
+    return -record[by] if by.endswith("loss") else record[by]
 
 
 @contextlib.contextmanager

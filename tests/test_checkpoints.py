@@ -12,7 +12,7 @@ import fastconv as fc
 from fastconv import modelfile
 from fastconv.augment import HorizontalFlip, MixUp, RandomCrop
 from fastconv.errors import DTypeError, ModelFormatError, RangeError
-from fastconv.training import BestNetwork, Checkpoint
+from fastconv.training import BestNetwork, Checkpoint, EarlyStopping
 
 OPTIMISERS = {
     "sgd": lambda: fc.SGD(0.01),
@@ -291,3 +291,25 @@ def test_the_best_network_remembers_what_was_before_a_checkpoint(tmp_path):
 def test_the_best_needs_its_entry(tmp_path):
     with pytest.raises(RangeError, match="BestNetwork: expected a record with 'validation_accuracy', got update, "):
         trainer().fit(*data(), updates=1, callbacks=[BestNetwork(tmp_path / "best")])
+
+
+@pytest.mark.parametrize("by", ["validation_loss", "validation_accuracy", "train_loss"])
+def test_early_stopping_ends_after_some_records_without_a_better_one_and_restores_the_best(by):
+    x, y = data()
+    run, kept, stopping = trainer(lambda: fc.SGD(0.5)), [], EarlyStopping(4, by)
+    keep = [lambda trainer, record: kept.append((trainer.net.parameters.copy(), trainer.net.statistics.copy()))]
+    history = run.fit(x, y, updates=100, evaluate_every=1, validation=data(41), callbacks=[*keep, stopping])
+    values = history[by]
+    at = int(np.argmin(values) if by.endswith("loss") else np.argmax(values))
+    assert len(history) == at + 1 + 4 < 100
+    assert stopping.best == history.records[at]
+    stopping.restore(run.net)
+    np.testing.assert_array_equal(run.net.parameters, kept[at][0])
+    np.testing.assert_array_equal(run.net.statistics, kept[at][1])
+
+
+def test_early_stopping_needs_patience_and_its_entry():
+    with pytest.raises(RangeError, match="EarlyStopping: patience: expected a positive integer, got 0"):
+        EarlyStopping(0)
+    with pytest.raises(RangeError, match="EarlyStopping: expected a record with 'validation_accuracy', got update, "):
+        trainer().fit(*data(), updates=1, callbacks=[EarlyStopping()])

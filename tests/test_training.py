@@ -514,8 +514,16 @@ def test_a_divergence_in_the_last_update_is_reported():
         trainer("float64", 1e307).fit(x, y, updates=1, validation=(x * 1e6, y))
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C interrupts, also where the tests run in the background and would not hear it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("delay", [0.02, 0.05, 0.11, 0.17, 0.19])
-def test_after_ctrl_c_training_goes_on_where_it_was(delay):
+def test_after_ctrl_c_training_goes_on_where_it_was(ctrl_c, delay):
     """A signal that comes while the engine runs: what was made is counted, and going on gives the same bits."""
     x, y = names(300)
 
