@@ -300,7 +300,7 @@ def roofline(result):
     for (level, peak), colour in zip(peaks.items(), colours.values(), strict=True):
         axes.plot([peak / slope, right], [peak, peak], color=colour, linewidth=1.2, zorder=1)
         axes.annotate(
-            f"{level}: {peak:.0f} GFLOP/s", (top / slope, peak), xytext=(4, 3), textcoords="offset points",
+            f"{level}: {peak:.0f} GFLOP/s", (max(left, top / slope), peak), xytext=(4, 3), textcoords="offset points",
             fontsize=9, color=colour,
         )  # fmt: skip
     for (name, rate), style in zip(bandwidths.items(), ("--", ":"), strict=False):

@@ -102,7 +102,7 @@ class Case:
 
 
 def run(images=128, repeats=25, quick=False, echo=print):
-    """Time the convolutions, all calls of one in turn, and the peak of one core after each.
+    """Time the convolutions, all calls of one in turn, and the peaks of one core after each.
 
     Parameters
     ----------
@@ -132,21 +132,22 @@ def run(images=128, repeats=25, quick=False, echo=print):
     if quick:
         images, repeats = min(images, 4), 1
     seconds = 0.001 if quick else 0.02
-    bandwidths = {name: peak.copy_bandwidth(size, seconds) for name, size in BANDWIDTHS.items()}
-    peaks, measured = [], []
+    bandwidths, peaks, measured = {name: [] for name in BANDWIDTHS}, [], []
     for layer in layers():
         for pooled in (False, True):
             case = Case(layer, pooled, images)
             rounds = [case.seconds() for _ in range(repeats + 1)][1:]  # the first warms up
             measured += [(case, name, statistics.median(found[name] for found in rounds)) for name in case.calls]
             peaks.append(peak.multiply_add(seconds=seconds))
+            for name, size in BANDWIDTHS.items():
+                bandwidths[name].append(peak.copy_bandwidth(size, seconds))
             echo(case.name)
     gflops = statistics.median(peaks)
     return {
         "settings": {"images": images, "dtype": "float32", "threads": 1, "repeats": repeats},
         "machine": timing.machine(),
         "peaks": {engine.LEVEL: gflops},
-        "bandwidths": bandwidths,
+        "bandwidths": {name: statistics.median(found) for name, found in bandwidths.items()},
         "rows": [row(case, name, took, gflops) for case, name, took in measured if took > 0],
     }
 
