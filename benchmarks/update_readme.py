@@ -10,7 +10,7 @@ import json
 import pathlib
 import sys
 
-from fastconv.bench import TASKS, suite, timing
+from fastconv.bench import TASKS, convolutions, images, suite, timing
 from fastconv.files import write_atomically
 from fastconv.reproduce.report import png
 
@@ -22,8 +22,14 @@ PICTURES = {
     "updates": "Bars: seconds for the updates, every implementation",
     "prediction": "Bars: names a second, every implementation",
     "roofline": "The effective rate of each kernel over its arithmetic intensity, and the machine's roofs",
+    "netg": "Bars: seconds for updates of net G, every implementation",
+    "netr": "Bars: seconds for updates of net R, every implementation",
+    "images": "Bars: images a second, every implementation and both networks",
+    "convolutions": "The effective rate of each convolution over its arithmetic intensity, and the machine's roofs",
 }
 """What is drawn, and the text for those who do not see it."""
+HUGE_PAGES = ("PyTorch eager, huge pages",)
+"""Settings of PyTorch's that the goals do not speak of."""
 
 
 def markdown(head, rows):
@@ -56,6 +62,8 @@ def section(results):
             "Each kernel at each instruction set, on one core; what skips zeros can lie above the roof:",
             "",
             picture("roofline"),
+            "",
+            *images_section(results),
             *left_out(results),
         ]
     )
@@ -234,6 +242,145 @@ def prediction(result):
     ]
 
 
+def images_section(results):
+    """Return the tables and pictures over images as lines."""
+    rates, kernels = results["images"], results["convolutions"]
+    settings = rates["settings"]
+    memory = {(row["net"], row["name"]): row["bytes"] for row in rates["memory"]}
+    names = list(dict.fromkeys(name for _, name in memory))
+    difference = max(row["difference"] for row in rates["rows"])
+    return [
+        "Training of two networks over 32 x 32 images: net G has 3x3 convolutions 3-32-64-128 and dense layers "
+        "512-256-128-64-10, net R 5x5 convolutions 3-32-64-64 and dense layers 1024-1000-10. PyTorch pools before its "
+        "ReLU, in both layouts, eager and compiled, and eager in huge pages, as this library's memory is:",
+        "",
+        *image_contests(results),
+        "",
+        picture("netg"),
+        "",
+        picture("netr"),
+        "",
+        f"Predictions of {settings['images']:,} images, every implementation at the batch size that is fastest for it; "
+        f"probabilities are within {difference:.0e} of a float64 network's:",
+        "",
+        *markdown(
+            ["prediction", "threads", "images at a time", "images/s", "x 1 thread", "x PyTorch's best"],
+            [
+                [
+                    f"net {row['net']}, {emphasised(row['name'])}",
+                    str(row["threads"]),
+                    f"{row['batch_size']:,}",
+                    f"{row['images_per_second']:,.0f}",
+                    f"{row['speedup']:.2f}" if row["speedup"] else "",
+                    f"{row['ratio_to_pytorch']:.2f}" if row["ratio_to_pytorch"] else "",
+                ]
+                for row in rates["rows"]
+            ],
+        ),
+        "",
+        picture("images"),
+        "",
+        f"Memory of training steps of batch {settings['batch_size']} on one thread: the process's anonymous pages at "
+        "their most, parameters included, beyond those after the framework was imported and the data loaded:",
+        "",
+        *markdown(
+            ["network", *map(emphasised, names)],
+            [
+                [f"net {net}", *(megabytes(memory[net, name]) for name in names)]
+                for net in dict.fromkeys(net for net, _ in memory)
+            ],
+        ),
+        "",
+        "Each convolution on one core, alone and with the max-pooling behind it, in % of the multiply-add peak; what "
+        "skips the pixels to which max-pooling hands no gradient can lie above the roof:",
+        "",
+        *markdown(
+            ["convolution", *convolutions.PASSES],
+            [
+                [name, *(f"{passes[each]:.0f}" if each in passes else "" for each in convolutions.PASSES)]
+                for name, passes in percentages(kernels).items()
+            ],
+        ),
+        "",
+        picture("convolutions"),
+    ]
+
+
+def image_contests(results):
+    """Return the table of the training over images as lines: this library and PyTorch's best."""
+    rows = []
+    for task in images.CONTESTS:
+        result = results[task]
+        settings = result["settings"]
+        for row in own(result["rows"]):
+            best = best_pytorch(result["rows"], row["threads"])
+            rows.append(
+                [
+                    f"net {settings['net']}, batch {settings['batch_size']}",
+                    str(row["threads"]),
+                    f"{row['seconds'] / settings['updates'] * 1e3:.1f} ms",
+                    f"{best['seconds'] / settings['updates'] * 1e3:.1f} ms ({best['name']})" if best else "",
+                    f"{best['seconds'] / row['seconds']:.2f}" if best else "",
+                    f"{row['ratio_to_equal_threads']:.2f}",
+                    f"{row['percent_of_peak']:.0f}",
+                    f"{row['speedup']:.2f}" if row["speedup"] else "",
+                    f"{result['loss_difference']:.0e}",
+                ]
+            )
+    head = [
+        "an update", "threads", "fastconv", "PyTorch's best", "ratio", "to the best of all", "% of peak", "x 1 thread",
+        "losses agree to",
+    ]  # fmt: skip
+    return markdown(head, rows)
+
+
+def best_pytorch(table, threads, without=()):
+    """Return the fastest of PyTorch's rows with a number of threads, or None where there is none."""
+    found = [row for row in table if row["name"].startswith("PyTorch") and row["threads"] == threads]
+    return min((row for row in found if row["name"] not in without), key=lambda row: row["seconds"], default=None)
+
+
+def percentages(result):
+    """Return the percentages of the peak by convolution and pass."""
+    found = {}
+    for row in result["rows"]:
+        name, which = row["kernel"].rsplit(" ", 1)
+        found.setdefault(name, {})[which] = row["percent_of_peak"]
+    return found
+
+
+def megabytes(size):
+    """Return bytes as text."""
+    return "unknown" if size is None else f"{size / 1e6:,.1f} MB"
+
+
+def image_goals(results):
+    """Return the entries of :func:`goals` that are about images."""
+    entries = []
+    wanted = {"netg": {1: 2.8, 2: 2.0}, "netg32": {1: 1.8, 2: 1.8}, "netr": {1: 1.6, 2: 1.6}}
+    for task, least in wanted.items():
+        settings, table = results[task]["settings"], results[task]["rows"]
+        for row in own(table):
+            for without, words in (((), ""), (HUGE_PAGES, ", without huge pages")):
+                best = best_pytorch(table, row["threads"], without)
+                what = f"net {settings['net']}, update of batch {settings['batch_size']}, {row['threads']} threads"
+                ratio = best["seconds"] / row["seconds"] if best else None
+                entries.append((f"{what}, x PyTorch's best{words}", least[row["threads"]], ratio, ".2f"))
+    for row in own(results["images"]["rows"]):
+        what = f"net {row['net']}, forward only, {row['threads']} threads, x PyTorch's best"
+        entries.append((what, {"G": 2.0, "R": 1.7}[row["net"]], row["ratio_to_pytorch"], ".2f"))
+    for name, passes in percentages(results["convolutions"]).items():
+        for which, percent in passes.items():
+            entries.append((f"{name}, {which}, % of the peak", 65 if " 3 to " in name else 85, percent, ".0f"))
+    memory = results["images"]["memory"]
+    for net in dict.fromkeys(row["net"] for row in memory):
+        sizes = {row["name"]: row["bytes"] for row in memory if row["net"] == net}
+        mine, others = sizes.pop("fastconv"), [size for size in sizes.values() if size is not None]
+        share = 100 * mine / min(others) if mine is not None and others else None
+        entries.append((f"net {net}, memory of a step, % of PyTorch's", -100, share, ".0f"))
+    return entries
+
+
 def goals(results):
     """Return the table of what the project wants to reach, and what this run reached, as lines."""
     one, two = ({row["threads"]: row for row in own(results["updates"]["rows"])}[threads] for threads in (1, 2))
@@ -266,6 +413,7 @@ def goals(results):
         ("one name, 99th percentile, us", -50, call["percentile_99"] * 1e6, ".1f"),
         (f"{many['names']:,} names, % slower than {few['names']:,}", -20, 100 * lost, ".0f"),
         (f"{many['names']:,} names, MB beyond codes and output", -100, memory, ".1f"),
+        *image_goals(results),
     ]
     rows = []
     for what, goal, found, form in entries:

@@ -65,16 +65,18 @@ def parser():
     p.add_argument("--seed", type=_count, default=0, help="seed of the random numbers (default: 0)")
     _threads(p)
 
-    p = _command(commands, "bench", bench, "time every implementation at hand on the surname ConvNet")
-    p.epilog = "tasks:\n" + "\n".join(f"  {name:<12}{text}" for name, text in TASKS.items())
+    p = _command(
+        commands, "bench", bench, "time every implementation at hand on the surname ConvNet, or on nets over images"
+    )
+    p.epilog = "tasks:\n" + "\n".join(f"  {name:<13}{text}" for name, text in TASKS.items())
     p.formatter_class = argparse.RawDescriptionHelpFormatter
     p.add_argument("--task", choices=[*TASKS, "all"], default="updates", help="what is timed (default: updates)")
     p.add_argument("--threads", type=_list, default=[1, 2], help="numbers of threads, as in 1,2 (the default)")
     p.add_argument("--repeats", type=_positive, help="runs of each, the median counts (default: the task's)")
-    p.add_argument("--filters", type=_pair, help="filters of the two convolutions (default: the task's)")
+    p.add_argument("--filters", type=_pair, help="filters of the two convolutions over names (default: the task's)")
     p.add_argument("--widths", type=_pair, help="their widths (default: the task's)")
     p.add_argument("--updates", type=_positive, help="updates of a run, where the task trains (default: the task's)")
-    p.add_argument("--batch-size", type=_positive, help="names of a batch, where it trains (default: the task's)")
+    p.add_argument("--batch-size", type=_positive, help="samples of a batch, where it trains (default: the task's)")
     p.add_argument("--many", type=_positive, help="names of the largest prediction (default: 20,000,000)")
     p.add_argument("--data", metavar="FOLDER", help="the course's files (default: the bundled names)")
     p.add_argument("--json", metavar="FILE", help="write the results to a file")
@@ -168,7 +170,7 @@ def reproduce(options):
 
 def bench(options):
     """Run tasks of the benchmark suite: tables on standard output, charts and JSON into files."""
-    from fastconv.bench import TASKS, suite, timing
+    from fastconv.bench import TASKS, images, suite, timing
 
     for option, path in (("--json", options.json), ("--chart", options.chart)):
         if path and not os.path.isdir(os.path.dirname(os.path.abspath(path))):
@@ -179,8 +181,11 @@ def bench(options):
     tasks = list(TASKS) if options.task == "all" else [options.task]
     results = {}
     for task in tasks:
-        names = ["repeats", "filters", "widths"]
-        names += ["updates", "batch_size"] * (task in timing.CONTESTS) + ["many"] * (task == "prediction")
+        trains, over_images = task in timing.CONTESTS or task in images.CONTESTS, task in images.TASKS
+        names = ["repeats"] + ["filters", "widths"] * (not over_images)
+        names += (
+            ["updates"] * trains + ["batch_size"] * (trains or task == "images") + ["many"] * (task == "prediction")
+        )
         settings = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
         _tell(f"{task}: {TASKS[task]}")
         try:

@@ -5,6 +5,8 @@ Every function returns a matplotlib Figure that belongs to no window and no glob
 cividis for areas.
 """
 
+import re
+
 import numpy as np
 
 try:
@@ -201,11 +203,39 @@ def prediction_bars(rows):
     return _bars(rows, rates, [f"{rate:,.0f}" for rate in rates], "names a second (logarithmic)")
 
 
-def _bars(rows, values, words, label):
+def image_bars(rows):
+    """Return a figure of the images a second that several implementations predict by each network.
+
+    Parameters
+    ----------
+    rows : list of dict
+        With ``net``, ``name``, ``threads`` and ``images_per_second``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from fastconv import plots
+    >>> rows = [{"net": "G", "name": "fastconv", "threads": 1, "images_per_second": 2e4}]
+    >>> plots.image_bars(rows).axes[0].get_xscale()
+    'log'
+    """
+    rows = sorted(rows, key=lambda row: (row["net"], -row["images_per_second"]))
+    rates = [row["images_per_second"] for row in rows]
+    words = [f"{rate:,.0f}" for rate in rates]
+    return _bars(rows, rates, words, "images a second (logarithmic)", [f"{row['net']}: " for row in rows])
+
+
+def _bars(rows, values, words, label, before=None):
     """Horizontal bars with words at their ends, one for each implementation and number of threads."""
     figure = Figure(figsize=(WIDTH, 1.0 + 0.27 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
-    names = [f"{row['name']}, {row['threads']} thread{'s' * (row['threads'] > 1)}" for row in rows]
+    names = [
+        f"{start}{row['name']}, {row['threads']} thread{'s' * (row['threads'] > 1)}"
+        for start, row in zip(before or [""] * len(rows), rows, strict=True)
+    ]
     low, high = min(values) / 3, max(values)
     axes.barh(names, values, color=[BLUE if row["name"] == "fastconv" else GREY for row in rows])
     for place, (value, text) in enumerate(zip(values, words, strict=True)):
@@ -226,13 +256,20 @@ def _seconds(value):
     return f"{value:,.1f} s" if value >= 1 else f"{1000 * value:,.3g} ms"
 
 
+PASS = re.compile(r"(.*?)(, pooled)?(?: (forward|backward|dw|dx))?")
+"""A kernel's name, whether max-pooling follows, and the pass."""
+FACES = {None: None, "forward": None, "backward": "white", "dx": "white", "dw": "#c8c8c8"}
+"""Inside of a pass's marker; None: the colour of its outline."""
+WORDS = {"forward": "filled", "backward": "open", "dx": "open", "dw": "grey"}
+
+
 def roofline(result):
     """Return a figure of the rate of each kernel over its arithmetic intensity, with the roofs of the machine.
 
     Parameters
     ----------
     result : dict
-        Of :func:`fastconv.bench.roofline.run`.
+        Of :func:`fastconv.bench.roofline.run` or :func:`fastconv.bench.convolutions.run`.
 
     Returns
     -------
@@ -252,7 +289,8 @@ def roofline(result):
     'arithmetic intensity (FLOP/byte)'
     """
     rows, peaks, bandwidths = result["rows"], result["peaks"], result["bandwidths"]
-    kernels = list(dict.fromkeys(row["kernel"].removesuffix(" backward") for row in rows))
+    parts = [PASS.fullmatch(row["kernel"]).groups() for row in rows]
+    kernels = list(dict.fromkeys(kernel for kernel, *_ in parts))
     colours = dict(zip(peaks, COLOURS, strict=False))
     markers = dict(zip(kernels, "osD*^vPX", strict=False))
     figure = Figure(figsize=(WIDTH, 5.6), layout="constrained")
@@ -268,9 +306,9 @@ def roofline(result):
     for (name, rate), style in zip(bandwidths.items(), ("--", ":"), strict=False):
         axes.plot([left, top / rate], [left * rate, top], color=GREY, linewidth=1.2, linestyle=style, zorder=1)
         axes.plot([], [], color=GREY, linewidth=1.2, linestyle=style, label=f"{name}: {rate:.0f} GB/s")
-    for row in rows:
-        kernel, colour = row["kernel"].removesuffix(" backward"), colours[row["level"]]
-        face = "white" if row["kernel"].endswith(" backward") else colour
+    for row, (kernel, pooled, which) in zip(rows, parts, strict=True):
+        colour = VERMILLION if pooled else colours[row["level"]]
+        face = FACES[which] or colour
         axes.scatter(
             row["intensity"], row["gflops"], s=110 if markers[kernel] == "*" else 45, marker=markers[kernel],
             facecolors=face, edgecolors=colour, linewidths=1.4, zorder=3,
@@ -285,10 +323,11 @@ def roofline(result):
     axes.set_ylabel("effective rate of one core (GFLOP/s)")
     axes.grid(alpha=0.3)
     shapes = [Line2D([], [], linestyle="", marker=markers[name], color=GREY, label=name) for name in kernels]
-    shapes += [
-        Line2D([], [], linestyle="", marker="o", color=GREY, label="filled: forward"),
-        Line2D([], [], linestyle="", marker="o", color=GREY, markerfacecolor="white", label="open: backward"),
-    ]
+    for which in dict.fromkeys(which or "forward" for *_, which in parts):
+        style = {"linestyle": "", "marker": "o", "color": GREY, "markerfacecolor": FACES[which] or GREY}
+        shapes.append(Line2D([], [], **style, label=f"{WORDS[which]}: {which}"))
+    if any(pooled for _, pooled, _ in parts):
+        shapes.append(Line2D([], [], linestyle="", marker="o", color=VERMILLION, label="red: with max-pooling"))
     lines, _ = axes.get_legend_handles_labels()
     figure.legend(handles=[*shapes, *lines], loc="outside upper center", ncols=3, fontsize=9, frameon=False)
     return figure

@@ -176,7 +176,8 @@ def test_bench_runs_all_tasks_with_the_settings_that_each_takes(tmp_path, capsys
     out = capsys.readouterr().out
     assert list(calls) == list(TASKS) and all(f"table of {task}" in out for task in TASKS)
     assert calls["small"] == {"repeats": 2, "updates": 5} and calls["prediction"] == {"repeats": 2, "many": 9}
-    assert calls["roofline"] == {"repeats": 2}
+    assert calls["roofline"] == calls["convolutions"] == {"repeats": 2}
+    assert calls["netr"] == {"repeats": 2, "updates": 5} and calls["images"] == {"repeats": 2}
     assert out.count("cores") == 1
     assert list(json.loads((tmp_path / "all.json").read_text())) == list(TASKS)
 

@@ -164,7 +164,7 @@ class TorchChannelsLastHugePages(TorchChannelsLast):
     Parameters and methods: see `Peer`.
     """
 
-    name = "PyTorch eager, channels_last, huge pages"
+    name = "PyTorch eager, huge pages"
     environment = MappingProxyType({"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"})
 
 

@@ -43,6 +43,8 @@ CONTESTS = {
     "netr": Contest("R", 5, 128, repeats=7),
 }
 """The tasks of ``fastconv bench`` that train on images; see :data:`fastconv.bench.TASKS`."""
+TASKS = (*CONTESTS, "images", "convolutions")
+"""Those that have nothing to do with names."""
 
 
 def train(net, updates, batch_size, threads=(1, 2), repeats=7, quick=False, echo=print, frameworks=True):

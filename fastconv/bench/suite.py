@@ -1,6 +1,6 @@
 """The tasks of the benchmark suite behind one interface: run, table, chart."""
 
-from fastconv.bench import TASKS, prediction, roofline, timing
+from fastconv.bench import TASKS, convolutions, images, prediction, roofline, timing
 from fastconv.datasets import load_surnames
 from fastconv.errors import RangeError
 from fastconv.text import Alphabet
@@ -17,7 +17,7 @@ def run(task, data=None, threads=(1, 2), quick=False, echo=print, **settings):
     task : str
         A name of :data:`fastconv.bench.TASKS`.
     data : str, optional
-        Folder of the course's files; by default the bundled names.
+        Folder of the course's files; by default the bundled names. Tasks over images take none.
     threads : iterable of int
     quick : bool
         Try the path, do not measure.
@@ -25,7 +25,9 @@ def run(task, data=None, threads=(1, 2), quick=False, echo=print, **settings):
         Is given lines of text on the progress.
     **settings
         In place of the task's own: those of :func:`fastconv.bench.timing.run`,
-        :func:`fastconv.bench.prediction.run` or :func:`fastconv.bench.roofline.run`.
+        :func:`fastconv.bench.prediction.run` or :func:`fastconv.bench.roofline.run`; over images, of
+        :func:`fastconv.bench.images.train`, :func:`fastconv.bench.images.predict` or
+        :func:`fastconv.bench.convolutions.run`.
 
     Returns
     -------
@@ -39,9 +41,15 @@ def run(task, data=None, threads=(1, 2), quick=False, echo=print, **settings):
     """
     if task not in TASKS:
         raise RangeError(f"bench: the tasks are {', '.join(TASKS)}, got {task!r}")
+    common = {"quick": quick, "echo": echo}
+    if task in images.CONTESTS:
+        return {"task": task, **images.train(threads=threads, **images.CONTESTS[task]._asdict() | settings, **common)}
+    if task == "images":
+        return {"task": task, **images.predict(threads, **settings, **common)}
+    if task == "convolutions":
+        return {"task": task, **convolutions.run(**settings, **common)}
     names = load_surnames(data)
     alphabet = Alphabet.from_strings(names.data)
-    common = {"quick": quick, "echo": echo}
     if task in timing.CONTESTS:
         codes = alphabet.encode(names.data, max(LENGTH, *map(len, names.data)))
         contest = timing.CONTESTS[task]._asdict() | settings
@@ -63,10 +71,14 @@ def chart(result):
     """Return a result as a matplotlib figure; needs the extra ``plot``."""
     from fastconv import plots
 
-    if result["task"] in timing.CONTESTS:
+    task = result["task"]
+    if task in timing.CONTESTS or task in images.CONTESTS:
         return plots.timing_bars(result["rows"], result["settings"]["updates"])
-    return plots.prediction_bars(result["rows"]) if result["task"] == "prediction" else plots.roofline(result)
+    if task == "prediction":
+        return plots.prediction_bars(result["rows"])
+    return plots.image_bars(result["rows"]) if task == "images" else plots.roofline(result)
 
 
 def _room(result):
-    return {"prediction": prediction, "roofline": roofline}.get(result["task"], timing)
+    rooms = {"prediction": prediction, "roofline": roofline, "images": images, "convolutions": convolutions}
+    return rooms.get(result["task"], timing)
