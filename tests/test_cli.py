@@ -252,13 +252,14 @@ def test_the_readme_runs(tmp_path, monkeypatch, capsys):
     readme = os.path.join(os.path.dirname(__file__), os.pardir, "README.md")
     with open(readme, encoding="utf-8") as file:
         blocks = [part.split("```")[0] for part in file.read().split("```python\n")[1:]]
-    assert len(blocks) == 3
-    scope = {}
+    assert len(blocks) == 5
+    scope, printed = {}, []
     for block in blocks:
         exec(compile(block, "README.md", "exec"), scope)
-    first, second, *_ = capsys.readouterr().out.splitlines()
-    assert float(first) > 0.4
-    assert second == "['Japanese', 'Polish']"
+        printed.append(capsys.readouterr().out.splitlines())
+    assert float(printed[0][0]) > 0.4
+    assert printed[0][1] == "['Japanese', 'Polish']"
+    assert float(printed[3][0]) > 0.97 and float(printed[4][0].split()[0]) > 0.98
     np.testing.assert_allclose(
         scope["matrices"].mf(scope["F"], 19) @ scope["matrices"].vec(scope["X"]),
         scope["matrices"].mx(scope["X"], 5, 20) @ scope["matrices"].vec(scope["F"]),

@@ -225,6 +225,7 @@ def test_partial_fit_goes_on_from_fit_and_needs_not_all_classes():
     rows = Y < 3
     clf.set_params(learning_rate=1e-9).partial_fit(X[rows], Y[rows])
     assert clf.classes_.tolist() == list(range(10))
+    assert clf.history_["lr"].tolist() == [1e-9]
     assert 0 < np.abs(clf.network_.parameters - before).max() < 1e-7
 
 

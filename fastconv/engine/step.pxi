@@ -383,7 +383,7 @@ cdef void deferred_strip(
     if chunks > 1:
         space = <real *> arena.work[1].values - <real *> arena.work[0].values
     p.lines, p.rows, p.cols, p.outer, p.segments = 1, strip.rows, strip.cols, 1, chunks
-    p.depth, p.depths, p.reach = 0, arena.sizes, NULL
+    p.depth, p.depths, p.reach, p.a_line, p.c_line = 0, arena.sizes, NULL, 0, 0
     p.a_row, p.a_outer, p.a_segment, p.a_step = 1, 0, space, gx.sample
     p.b_outer, p.b_segment, p.b_row = 0, space, plan.tensors[strip.op + 1].g.sample
     p.c_row, p.add, p.relu = padded(strip.cols, sizeof(real)), 0, 0

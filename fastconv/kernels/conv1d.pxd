@@ -29,6 +29,7 @@ cdef inline void conv1d_forward(
     cdef fc_window s
     p.lines, p.rows, p.cols, p.outer = 1, n, filters, 1
     p.segments, p.depth, p.depths, p.reach = width, channels, NULL, reach
+    p.a_line, p.a_outer, p.b_outer, p.c_line = 0, 0, 0, 0
     p.a_row, p.a_segment, p.a_step = x_sample, x_row, 1
     p.b_segment, p.b_row, p.c_row, p.add, p.relu = channels * y_row, y_row, y_sample, 0, relu
     s.taps, s.samples, s.channels, s.cols, s.positions, s.outputs = width, n, channels, filters, active_x, active
@@ -67,6 +68,7 @@ cdef inline void conv1d_backward_x(
     cdef fc_product p
     cdef fc_window s
     p.lines, p.rows, p.cols, p.outer, p.depth, p.depths, p.reach = 1, n, channels, 1, filters, NULL, NULL
+    p.a_line, p.a_outer, p.b_outer, p.c_line = 0, 0, 0, 0
     p.a_row, p.a_segment, p.a_step = y_sample, -y_row, 1
     p.b_segment, p.b_row, p.c_row, p.add, p.relu = filters * x_row, x_row, x_sample, 0, 0
     s.taps, s.samples, s.channels, s.cols, s.positions, s.outputs = width, n, filters, channels, active, active
@@ -101,6 +103,7 @@ cdef inline void conv1d_backward_w(
     cdef Py_ssize_t x_row = padded(channels, sizeof(real)), y_row = padded(filters, sizeof(real))
     cdef fc_product p
     p.lines, p.rows, p.cols, p.outer, p.depth, p.depths, p.reach = 1, channels, filters, 1, 0, depths, NULL
+    p.a_line, p.a_outer, p.b_outer, p.c_line = 0, 0, 0, 0
     p.a_row, p.a_segment, p.a_step = 1, x_row, x_sample
     p.b_segment, p.b_row, p.c_row, p.add, p.relu = y_row, y_sample, y_row, add, 0
     for k in range(width):

@@ -138,7 +138,7 @@ cdef inline void conv2d_backward_w(
     cdef fc_product p
     if gx.row == gx.channels and k.dw == 1:  # the weights of a row of the filter are one product
         products, taps = 1, k.kw
-    p.lines, p.rows, p.cols = 1, taps * gx.channels, gy.channels
+    p.lines, p.rows, p.cols, p.a_line, p.c_line = 1, taps * gx.channels, gy.channels, 0, 0
     p.segments, p.depth, p.depths, p.reach = 1, gy.width, NULL, NULL
     p.a_row, p.a_outer, p.a_segment, p.a_step = 1, k.sh * gx.line, 0, k.sw * gx.row
     p.b_outer, p.b_segment, p.b_row = gy.line, 0, gy.row

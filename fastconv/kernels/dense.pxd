@@ -22,6 +22,7 @@ cdef inline void dense_forward(
     p.lines, p.rows, p.cols = 1, n, units
     p.outer, p.segments, p.depth, p.depths = gx.height, gx.width, gx.channels, NULL
     p.reach = active if gx.height == 1 else NULL
+    p.a_line, p.c_line = 0, 0
     p.a_row, p.a_outer, p.a_segment, p.a_step = gx.sample, gx.line, gx.row, 1
     p.b_outer, p.b_segment, p.b_row = gx.width * gx.channels * w_row, gx.channels * w_row, w_row
     p.c_row, p.add, p.relu = y_sample, 0, relu
@@ -41,6 +42,7 @@ cdef inline void dense_backward_x(
     cdef Py_ssize_t h, at, position
     cdef fc_product p
     p.lines, p.cols, p.outer, p.segments, p.depth, p.depths, p.reach = 1, gx.channels, 1, 1, units, NULL, NULL
+    p.a_line, p.c_line = 0, 0
     p.a_row, p.a_outer, p.a_segment, p.a_step = y_sample, 0, 0, 1
     p.b_outer, p.b_segment, p.b_row, p.c_row, p.add, p.relu = 0, 0, gx.row, gx.sample, 0, 0
     for h in range(gx.height):
@@ -66,6 +68,7 @@ cdef inline void dense_backward_w(
     cdef Py_ssize_t h, at, size = gx.channels * padded(units, sizeof(real))
     cdef fc_product p
     p.lines, p.rows, p.cols, p.outer, p.segments, p.depths, p.reach = 1, gx.channels, units, 1, 1, NULL, NULL
+    p.a_line, p.c_line = 0, 0
     p.a_row, p.a_outer, p.a_segment, p.a_step = 1, 0, 0, gx.sample
     p.b_outer, p.b_segment, p.b_row = 0, 0, y_sample
     p.c_row, p.add, p.relu = padded(units, sizeof(real)), add, 0

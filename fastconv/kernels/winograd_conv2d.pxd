@@ -61,6 +61,7 @@ cdef inline void winograd_forward(
     cdef float *products = scratch + FC_POINTS * plane_x
     cdef const float *none = NULL
     cdef fc_product p
+    p.a_line, p.c_line = 0, 0
     p.lines, p.cols, p.segments, p.depth, p.depths, p.reach = 1, gy.channels, 1, gx.channels, NULL, NULL
     p.a_row, p.a_outer, p.a_segment, p.a_step = gx.row, tiles * gx.row, 0, 1
     p.b_outer, p.b_segment, p.b_row = gx.channels * gy.row, 0, gy.row
