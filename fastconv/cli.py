@@ -56,12 +56,13 @@ def parser():
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     p = _command(commands, "reproduce", reproduce, "reproduce a study: train, check, time, and write a report")
-    p.add_argument("study", nargs="?", help="the study; --list names them")
+    p.add_argument("study", nargs="?", help="the study, or all; --list names them")
     p.add_argument("--list", action="store_true", help="list the studies")
     p.add_argument("--data", metavar="FOLDER", help="the original's data (default: what comes with the package)")
     p.add_argument("--out", metavar="FOLDER", help="where figures, results.json and report.html go")
     p.add_argument("--quick", action="store_true", help="the same path with a few updates, to try it")
-    p.add_argument("--force", action="store_true", help="write into a folder that holds something else")
+    p.add_argument("--epochs", type=_positive, help="epochs of a training, where that scales (default: the original's)")
+    p.add_argument("--force", action="store_true", help="write into a folder that is not empty")
     p.add_argument("--seed", type=_count, default=0, help="seed of the random numbers (default: 0)")
     _threads(p)
 
@@ -151,20 +152,18 @@ def _tell(line):
 
 def reproduce(options):
     """Reproduce a study."""
-    from fastconv.reproduce import STUDIES, study
+    from fastconv import reproduce as studies
 
     if options.list or options.study is None:
-        for name, text in STUDIES.items():
-            print(f"{name:<12}{text}")
+        for name, text in studies.STUDIES.items():
+            print(f"{name:<18}{text}")
         return 0 if options.list else 2
-    study(options.study).run(
-        data=options.data,
-        out=options.out,
-        quick=options.quick,
-        threads=options.threads,
-        seed=options.seed,
-        force=options.force,
-    )
+    settings = ("data", "out", "quick", "threads", "seed", "epochs", "force")
+    settings = {name: getattr(options, name) for name in settings}
+    if options.study == "all":
+        studies.run_all(**settings)
+    else:
+        studies.run(options.study, **settings)
     return 0
 
 

@@ -111,6 +111,111 @@ def loss_curves(histories):
     return figure
 
 
+def curves(panels, xlabel, ylabel, columns=2, logarithmic=False, dashed=()):
+    """Return a figure of lines in small panels that share their axes.
+
+    Parameters
+    ----------
+    panels : dict of str to dict of str to (x, y)
+        By the panel's title, lines by label; a line has the same colour in all panels. A panel's title may be empty.
+    xlabel, ylabel : str
+        With the unit.
+    columns : int
+        Panels side by side.
+    logarithmic : bool
+        Draw y on a logarithmic axis.
+    dashed : iterable of str
+        Labels of lines that are dashed.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from fastconv import plots
+    >>> lines = {"training": ([1, 2], [2.0, 1.5]), "validation": ([1, 2], [2.1, 1.9])}
+    >>> figure = plots.curves({"plain": lines, "dropout": lines}, "epochs", "loss (nats)", dashed=["validation"])
+    >>> [axes.get_title() for axes in figure.axes]
+    ['plain', 'dropout']
+    """
+    columns = min(columns, len(panels))
+    lines = -(-len(panels) // columns)
+    height = 3.9 if columns == 1 else 0.6 + WIDTH * (0.75 if columns == 2 else 0.9) / columns
+    figure = Figure(figsize=(WIDTH, 0.6 + height * lines), layout="constrained")
+    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    labels = list(dict.fromkeys(label for panel in panels.values() for label in panel))
+    styles = {
+        label: {"color": COLOURS[i % len(COLOURS)], "linestyle": "--" if label in dashed else "-"}
+        for i, label in enumerate(labels)
+    }
+    for axes, (title, panel) in zip(grid.flat, panels.items(), strict=False):
+        for label, (x, y) in panel.items():
+            axes.plot(x, y, label=label, linewidth=1.4, marker="o" if len(x) < 2 else None, **styles[label])
+        axes.set_title(title, fontsize=10)
+        axes.grid(alpha=0.3)
+        axes.tick_params(labelsize=9)
+        if logarithmic:
+            axes.set_yscale("log")
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    for axes in grid.flat[max(0, len(panels) - columns) : len(panels)]:
+        axes.tick_params(labelbottom=True)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    figure.supxlabel(xlabel, fontsize=10)
+    figure.supylabel(ylabel, fontsize=10)
+    if labels != [""]:
+        handles = [Line2D([], [], label=label, **style) for label, style in styles.items()]
+        figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=9, frameon=False)
+    return figure
+
+
+def image_grid(images, titles=None, marked=(), columns=5):
+    """Return a sheet of images.
+
+    Parameters
+    ----------
+    images : (N, H, W, C) array
+        C is 1 (grey) or 3. uint8, or numbers that are drawn from the smallest to the largest of each image.
+    titles : list of str, optional
+        One for each image.
+    marked : iterable of int
+        Indices of images that get a red frame and title.
+    columns : int
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import plots
+    >>> len(plots.image_grid(np.zeros((6, 8, 8, 1)), columns=3).axes)
+    6
+    """
+    images = np.asarray(images)
+    columns, marked = min(columns, len(images)), set(marked)
+    lines = -(-len(images) // columns)
+    side = WIDTH / columns
+    figure = Figure(figsize=(WIDTH, lines * (side + 0.25 * (titles is not None))), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False)
+    for i, (axes, image) in enumerate(zip(grid.flat, images, strict=False)):
+        if image.dtype != np.uint8:
+            low, high = image.min(), image.max()
+            image = (image - low) / (high - low or 1)
+        axes.imshow(image if image.shape[2] == 3 else image[..., 0], cmap="gray", interpolation="nearest")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        for spine in axes.spines.values():
+            spine.set(color=VERMILLION if i in marked else GREY, linewidth=2.5 if i in marked else 0.5)
+        if titles is not None:
+            axes.set_title(titles[i], fontsize=9, color=VERMILLION if i in marked else "black", pad=3)
+    for axes in grid.flat[len(images) :]:
+        axes.set_axis_off()
+    return figure
+
+
 def accuracy_by_class(class_names, shares, title):
     """Return a figure of a share for each class.
 

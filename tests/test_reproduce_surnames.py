@@ -13,12 +13,17 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv import files
+from fastconv import files, reproduce
 from fastconv.errors import DataError, RangeError
 from fastconv.gradient_check import check_gradients, relative_error
 from fastconv.reproduce import report, surnames
+from fastconv.reproduce.base import Options
 from fastconv.reproduce.report import Picture, Section, Table
 
+PICTURES = (
+    "gradient-errors", "losses", "confusion-plain", "confusion-weighted", "confusion-undersampled", "confusion-best",
+    "accuracy-by-class", "timing",
+)  # fmt: skip
 TIMING = {
     "settings": {"updates": 10},
     "machine": {},
@@ -52,7 +57,7 @@ def quick(tmp_path_factory):
     folder, printed = tmp_path_factory.mktemp("quick") / "report", []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(surnames, "time_updates", lambda *args, **kwargs: TIMING)
-        results = surnames.run(out=folder, quick=True, progress=False, echo=printed.append)
+        results = reproduce.run("surnames", out=folder, quick=True, progress=False, echo=printed.append)
     return results, "\n".join(printed), folder
 
 
@@ -174,7 +179,7 @@ def test_initial_weights_have_the_original_s_deviations_and_depend_on_seed_and_l
 
 
 def test_a_full_run_has_the_original_s_settings():
-    study = surnames._Study(fc.datasets.load_surnames(), False, False, None, 3, False, print)
+    study = surnames.Surnames(None, Options(seed=3))
     assert study.updates == {"balance": 20 * 1042, "best": 30_218, "timing": 100}
     assert study.batches == (2, 18, 118, 1062)
     assert study.seeds == [3, 4, 5, 6, 7]
@@ -228,7 +233,7 @@ def test_the_report_stands_alone_and_is_light(quick):
     _, _, folder = quick
     text = (folder / "report.html").read_text()
     page = Page(text)
-    assert len(page.images) == len(surnames.PICTURES)
+    assert len(page.images) == len(PICTURES)
     assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
     assert not re.search(r"url\(|@import|<script|<link", text)
     assert any(meta.get("name") == "viewport" for meta in page.metas)
@@ -240,14 +245,14 @@ def test_the_report_s_images_are_the_files_beside_it(quick):
     embedded = [
         base64.b64decode(image["src"].partition(",")[2]) for image in Page((folder / "report.html").read_text()).images
     ]
-    files = {name: (folder / f"{name}.png").read_bytes() for name in surnames.PICTURES}
+    files = {name: (folder / f"{name}.png").read_bytes() for name in PICTURES}
     assert sorted(embedded) == sorted(files.values())
     assert all(image.startswith(b"\x89PNG") for image in embedded)
 
 
 def test_the_folder_holds_the_report_and_nothing_else(quick):
     _, _, folder = quick
-    expected = {"results.json", "report.html", *(f"{name}.png" for name in surnames.PICTURES)}
+    expected = {"results.json", "report.html", *(f"{name}.png" for name in PICTURES)}
     assert set(os.listdir(folder)) == expected
 
 
@@ -267,14 +272,14 @@ def test_the_printed_tables_show_original_and_found(quick):
 
 
 def test_the_timing_gets_the_names_that_were_read(tmp_path, timing):
-    surnames.run(out=tmp_path, quick=True, progress=False, echo=lambda line: None)
+    reproduce.run("surnames", out=tmp_path, quick=True, progress=False, echo=lambda line: None)
     (call,) = timing
     assert call["quick"] is True
     assert len(call["codes"]) == len(call["labels"]) == len(fc.datasets.load_surnames().data)
 
 
 def test_the_same_seed_gives_the_same_figures_at_any_number_of_threads(tmp_path, timing, quick):
-    again = surnames.run(out=tmp_path, quick=True, threads=2, progress=False, echo=lambda line: None)
+    again = reproduce.run("surnames", out=tmp_path, quick=True, threads=2, progress=False, echo=lambda line: None)
     for name, run in quick[0]["balance"].items():
         assert again["balance"][name]["confusion"] == run["confusion"]
         assert again["balance"][name]["validation_loss"] == run["validation_loss"]
@@ -283,14 +288,14 @@ def test_the_same_seed_gives_the_same_figures_at_any_number_of_threads(tmp_path,
 
 def test_the_median_seed_is_shown_not_the_best(tmp_path, timing, monkeypatch):
     accuracies = iter([0.50, 0.56, 0.52, 0.58, 0.51])
-    fit = surnames._Study.fit
+    fit = surnames.Surnames.fit
 
     def known(self, net, part, seed, loss, trainer):
         found = fit(self, net, part, seed, loss, trainer)
         return {**found, "validation_accuracy": next(accuracies)} if part == "best" else found
 
-    monkeypatch.setattr(surnames._Study, "fit", known)
-    study = surnames._Study(fc.datasets.load_surnames(), False, True, None, 0, False, lambda line: None)
+    monkeypatch.setattr(surnames.Surnames, "fit", known)
+    study = surnames.Surnames(None, Options(quick=True, progress=False, echo=lambda line: None))
     study.seeds = [0, 1, 2, 3, 4]
     study.best()
     assert study.results["best"]["shown_seed"] == 2
@@ -305,7 +310,9 @@ def test_course_files_are_read_from_a_folder(tmp_path, timing):
     lines = [f"{name}{'abc'[i] * 3} {1 + i}\n" for name in (*surnames.NAMES, "smith") for i in range(3)]
     (data / "ascii_names.txt").write_text("".join(lines))
     (data / "Validation_Inds.txt").write_text("1 2 3 4\n")
-    results = surnames.run(data=data, out=tmp_path / "out", quick=True, progress=False, echo=lambda line: None)
+    results = reproduce.run(
+        "surnames", data=data, out=tmp_path / "out", quick=True, progress=False, echo=lambda line: None
+    )
     assert results["complete"]
     assert (results["data"]["names"], results["data"]["validation"]) == (21, 4)
     assert results["data"]["source"] == "a folder"
@@ -320,14 +327,16 @@ def nothing_computed(monkeypatch):
         raise AssertionError("something was computed")
 
     for part in ("gradient_check", "balance", "best", "timing"):
-        monkeypatch.setattr(surnames._Study, part, refuse)
+        monkeypatch.setattr(surnames.Surnames, part, refuse)
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", "not JSON", '{"study": "another"}'])
-def test_a_folder_with_something_else_is_refused_before_anything_is_computed(tmp_path, nothing_computed, content):
+@pytest.mark.parametrize("content", ["{}", "not JSON", '{"study": "surnames"}'])
+def test_a_folder_with_a_report_or_something_else_is_refused_before_anything_is_computed(
+    tmp_path, nothing_computed, content
+):
     (tmp_path / "results.json").write_text(content)
     with pytest.raises(DataError, match="not empty"):
-        surnames.run(out=tmp_path, quick=True, echo=lambda line: None)
+        reproduce.run("surnames", out=tmp_path, quick=True, echo=lambda line: None)
     assert os.listdir(tmp_path) == ["results.json"]
     assert (tmp_path / "results.json").read_text() == content
 
@@ -335,26 +344,28 @@ def test_a_folder_with_something_else_is_refused_before_anything_is_computed(tmp
 def test_a_file_in_the_folder_s_place_is_refused(tmp_path, nothing_computed):
     (tmp_path / "report").write_text("mine")
     with pytest.raises(DataError, match="expected a folder"):
-        surnames.run(out=tmp_path / "report", quick=True, echo=lambda line: None)
+        reproduce.run("surnames", out=tmp_path / "report", quick=True, echo=lambda line: None)
 
 
 def test_missing_data_and_bad_threads_are_told_before_anything_is_computed(tmp_path, nothing_computed):
     with pytest.raises(DataError, match="ascii_names"):
-        surnames.run(data=tmp_path, out=tmp_path / "out", quick=True, echo=lambda line: None)
+        reproduce.run("surnames", data=tmp_path, out=tmp_path / "out", quick=True, echo=lambda line: None)
     (tmp_path / "category_labels.txt").write_text("1 Left\n2 Right\n")
     (tmp_path / "ascii_names.txt").write_text("ann 1\nbob 2\n")
     (tmp_path / "Validation_Inds.txt").write_text("2\n")
     with pytest.raises(DataError, match="three languages"):
-        surnames.run(data=tmp_path, out=tmp_path / "out", quick=True, echo=lambda line: None)
+        reproduce.run("surnames", data=tmp_path, out=tmp_path / "out", quick=True, echo=lambda line: None)
     with pytest.raises(RangeError, match="threads"):
-        surnames.run(out=tmp_path / "out", quick=True, threads=0, echo=lambda line: None)
+        reproduce.run("surnames", out=tmp_path / "out", quick=True, threads=0, echo=lambda line: None)
     assert not (tmp_path / "out").exists()
 
 
 def test_force_writes_beside_other_files_and_an_earlier_report_is_replaced(tmp_path, timing):
     (tmp_path / "mine.txt").write_text("mine")
-    first = surnames.run(out=tmp_path, quick=True, force=True, progress=False, echo=lambda line: None)
-    second = surnames.run(out=tmp_path, quick=True, seed=1, progress=False, echo=lambda line: None)
+    first = reproduce.run("surnames", out=tmp_path, quick=True, force=True, progress=False, echo=lambda line: None)
+    second = reproduce.run(
+        "surnames", out=tmp_path, quick=True, seed=1, force=True, progress=False, echo=lambda line: None
+    )
     assert (tmp_path / "mine.txt").read_text() == "mine"
     assert (first["settings"]["seed"], second["settings"]["seed"]) == (0, 1)
     assert json.loads((tmp_path / "results.json").read_text())["settings"]["seed"] == 1
@@ -374,7 +385,7 @@ def test_on_ctrl_c_what_is_done_so_far_is_written_and_said(tmp_path, timing, mon
 
     monkeypatch.setattr(fc.Trainer, "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        surnames.run(out=tmp_path, quick=True, progress=False, echo=printed.append)
+        reproduce.run("surnames", out=tmp_path, quick=True, progress=False, echo=printed.append)
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["complete"] is False
     assert list(results["balance"]) == finished
@@ -388,13 +399,13 @@ def test_a_timing_that_fails_does_not_lose_the_rest(tmp_path, timing, monkeypatc
         raise RuntimeError("bench: no worker")
 
     monkeypatch.setattr(surnames, "time_updates", fail)
-    results = surnames.run(out=tmp_path, quick=True, progress=False, echo=lambda line: None)
+    results = reproduce.run("surnames", out=tmp_path, quick=True, progress=False, echo=lambda line: None)
     assert results["complete"]
     assert results["timing"] == {"unavailable": "bench: no worker"}
 
 
 def test_without_matplotlib_the_report_has_no_figures_and_says_so(tmp_path, timing, monkeypatch):
-    surnames.run(out=tmp_path, quick=True, progress=False, echo=lambda line: None)
+    reproduce.run("surnames", out=tmp_path, quick=True, progress=False, echo=lambda line: None)
     assert (tmp_path / "losses.png").exists()
     real, printed = builtins.__import__, []
 
@@ -406,7 +417,7 @@ def test_without_matplotlib_the_report_has_no_figures_and_says_so(tmp_path, timi
     monkeypatch.setattr(builtins, "__import__", without)
     monkeypatch.delitem(sys.modules, "fastconv.plots", raising=False)
     monkeypatch.delattr(fc, "plots", raising=False)
-    surnames.run(out=tmp_path, quick=True, progress=False, echo=printed.append)
+    reproduce.run("surnames", out=tmp_path, quick=True, progress=False, force=True, echo=printed.append)
     assert sorted(os.listdir(tmp_path)) == ["report.html", "results.json"]
     assert "pip install fastconv[plot]" in "\n".join(printed)
     assert not Page((tmp_path / "report.html").read_text()).images

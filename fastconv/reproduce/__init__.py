@@ -1,15 +1,19 @@
 """Studies, reproduced: one module each; data, settings, tables, figures, and what the original reported."""
 
 import importlib
+import os
 
-from fastconv.errors import RangeError
+from fastconv.errors import DataError, RangeError
+from fastconv.reproduce import report
 
-STUDIES = {"surnames": "the surname ConvNet: gradients checked, trained with and without compensation, timed"}
+STUDIES = {
+    "surnames": "the surname ConvNet: gradients checked, trained with and without compensation, timed",
+}
 """What each study is, by its name."""
 
 
 def study(name):
-    """Return the module of a study.
+    """Return the class of a study.
 
     Raises
     ------
@@ -19,9 +23,105 @@ def study(name):
     Examples
     --------
     >>> from fastconv.reproduce import study
-    >>> study("surnames").__name__
-    'fastconv.reproduce.surnames'
+    >>> study("surnames").TITLE
+    'Surnames and their languages: a small ConvNet, reproduced'
     """
     if name not in STUDIES:
-        raise RangeError(f"reproduce: unknown study {name!r}; known: {', '.join(STUDIES)}")
-    return importlib.import_module(f"{__name__}.{name}")
+        raise RangeError(f"reproduce: unknown study {name!r}; known: {', '.join(STUDIES)}, and all")
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}").STUDY
+
+
+def run(
+    name, data=None, out=None, quick=False, threads=None, seed=0, epochs=None, progress=None, force=False, echo=print
+):
+    """Reproduce a study and write its report.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`STUDIES`.
+    data : str or path-like, optional
+        The folder with the original's data, or one that holds it under its usual name (``surnames``, ``cifar10``,
+        ``mnist``); by default what comes with the package.
+    out : str or path-like, optional
+        The report's folder; by default the study's name and ``-report`` in the current one.
+    quick : bool
+        The same path with few updates: to try it, not to measure.
+    threads : int, optional
+        By default all that are allowed; only the seconds depend on it.
+    seed : int
+        Of all random numbers.
+    epochs : int, optional
+        Of each training, in the studies that it scales; by default the original's.
+    progress : bool, optional
+        Show progress bars; by default if the standard error stream is a terminal.
+    force : bool
+        Write into a folder that is not empty.
+    echo : callable
+        Is given the printed output, a block at a time.
+
+    Returns
+    -------
+    dict
+        What ``results.json`` holds: ``study``, ``complete``, ``settings``, ``machine``, ``original``, ``seconds``,
+        ``figures``, ``interrupted_in`` if it was, and what each part found.
+
+    Raises
+    ------
+    RangeError
+        If there is no such study, or it takes no number of epochs.
+    DataError
+        If the data are missing or malformed, or the report's folder is not empty; nothing is computed then.
+    KeyboardInterrupt
+        On Ctrl-C, after what is done so far has been written.
+    """
+    from fastconv.reproduce.base import Options
+
+    kind = study(name)
+    out = f"{name}-report" if out is None else os.fspath(out)
+    report.check_folder(out, force)
+    return kind(data, Options(quick, threads, seed, epochs, progress, echo)).run(out)
+
+
+def run_all(data=None, out=None, epochs=None, force=False, echo=print, **options):
+    """Reproduce all studies, each into a folder of its own, and write a page that leads to the reports.
+
+    Parameters
+    ----------
+    data : str or path-like, optional
+        A folder with the folders ``surnames``, ``cifar10`` and ``mnist``. Data that it does not have are replaced by
+        what comes with the package, and that is said.
+    out : str or path-like, optional
+        By default ``reports`` in the current folder.
+    epochs : int, optional
+        For the studies that it scales.
+    force, echo, options
+        As in :func:`run`.
+
+    Returns
+    -------
+    dict
+        By study, what :func:`run` returned.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        On Ctrl-C, after the reports that are done and the page have been written.
+    """
+    out = "reports" if out is None else os.fspath(out)
+    report.check_folder(out, force)
+    if data is not None and not os.path.isdir(data):
+        raise DataError(f"{data}: not a folder; expected one with folders of data: surnames, cifar10, mnist")
+    found = {}
+    try:
+        for name in STUDIES:
+            folder = None if data is None else os.path.join(data, study(name).DATA)
+            if folder and not os.path.isdir(folder):
+                echo(f"{name}: {folder} is not there; what comes with the package stands in for it")
+                folder = None
+            settings = options | ({"epochs": epochs} if study(name).EPOCHS else {})
+            found[name] = run(name, folder, os.path.join(out, name), force=force, echo=echo, **settings)
+    finally:
+        report.write_index(out, {name: study(name).TITLE for name in STUDIES})
+        echo(f"Reports: {os.path.join(out, report.INDEX)}")
+    return found

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fastconv.errors import DataError
 from fastconv.files import write_atomically
 
-RESULTS, PAGE = "results.json", "report.html"
+RESULTS, PAGE, INDEX = "results.json", "report.html", "index.html"
 WIDTH = 100
 """Columns of printed text."""
 DPI = 130
@@ -111,13 +111,28 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A paragraph that leads to another file.
+
+    Parameters
+    ----------
+    sentence : str
+    address : str
+        Relative to the page.
+    """
+
+    sentence: str
+    address: str
+
+
+@dataclass(frozen=True)
 class Section:
     """A heading and what stands under it.
 
     Parameters
     ----------
     title : str
-    parts : list of str, Table or Picture
+    parts : list of str, Table, Picture or Link
         A str is a paragraph.
     """
 
@@ -131,7 +146,7 @@ class Section:
             if isinstance(part, Table):
                 blocks.append(part.text())
             else:
-                blocks.append(textwrap.fill(part.sentence if isinstance(part, Picture) else part, WIDTH))
+                blocks.append(textwrap.fill(part if isinstance(part, str) else part.sentence, WIDTH))
         return "\n\n".join(blocks)
 
     def html(self, images):
@@ -153,8 +168,10 @@ class Section:
                     f'<figure><div class="scroll"><img alt="{words}" src="data:image/png;base64,{source}"></div>\n'
                     f"<figcaption>{words}</figcaption></figure>"
                 )
+            elif isinstance(part, Link):
+                blocks.append(f'<p><a href="{html.escape(part.address)}">{html.escape(part.sentence)}</a></p>')
             else:
-                blocks.append(f"<p>{html.escape(part.sentence if isinstance(part, Picture) else part)}</p>")
+                blocks.append(f"<p>{html.escape(part if isinstance(part, str) else part.sentence)}</p>")
         return "\n".join(blocks)
 
     def pictures(self):
@@ -191,39 +208,36 @@ def page(title, sections, images):
     )
 
 
-def check_folder(folder, study, force=False):
-    """Raise an error unless a study's report may be written to a folder; nothing is changed.
+def check_folder(folder, force=False):
+    """Raise an error unless a report may be written to a folder; nothing is changed.
 
     Parameters
     ----------
     folder : str or path-like
-        Absent, empty, or with an earlier report of the same study.
-    study : str
+        Absent or empty.
     force : bool
-        Allow a folder with other files.
+        Allow a folder that is not empty: an earlier report in it is replaced, other files stay.
 
     Raises
     ------
     DataError
-        If the folder holds something else, or is a file.
+        If the folder is not empty, or is a file.
     """
     folder = os.fspath(folder)
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise DataError(f"{folder}: a file, expected a folder for the report")
-    if not force and os.path.isdir(folder) and os.listdir(folder) and _study_in(folder) != study:
-        raise DataError(
-            f"{folder}: not empty, and holds no earlier report of the study {study!r}; choose another folder, "
-            "or force it (--force)"
-        )
+    if not force and os.path.isdir(folder) and os.listdir(folder):
+        raise DataError(f"{folder}: not empty; choose another folder (--out), or write into this one (--force)")
 
 
-def _study_in(folder):
+def read_results(folder):
+    """Return what a folder's ``results.json`` holds, or an empty dict where there is none."""
     try:
         with open(os.path.join(folder, RESULTS), encoding="utf-8") as file:
             found = json.load(file)
     except (OSError, ValueError):
-        return None
-    return found.get("study") if isinstance(found, dict) else None
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def png(figure, dpi=DPI):
@@ -233,7 +247,7 @@ def png(figure, dpi=DPI):
     return buffer.getvalue()
 
 
-def write(folder, title, sections, results, names, echo=print):
+def write(folder, title, sections, results, echo=print):
     """Write a study's report: ``results.json``, a PNG file for each picture, and ``report.html``.
 
     Parameters
@@ -243,9 +257,8 @@ def write(folder, title, sections, results, names, echo=print):
     title : str
     sections : list of Section
     results : dict
-        Of JSON's types; ``results["study"]`` names the study.
-    names : iterable of str
-        Of all pictures that the study has. Those of an earlier report that this one does not draw are removed.
+        Of JSON's types; the names of the figures are put into it, as ``results["figures"]``. Those of an earlier report
+        that this one does not draw are removed.
     echo : callable
         Is told where the report is, and if matplotlib is missing.
 
@@ -263,10 +276,11 @@ def write(folder, title, sections, results, names, echo=print):
         echo(f"The report has no figures: {error}")
     else:
         images = {part.name: png(part.draw(plots)) for section in sections for part in section.pictures()}
-    for name in set(names) - set(images):
-        path = os.path.join(folder, f"{name}.png")
+    for name in set(read_results(folder).get("figures", ())) - set(images):
+        path = os.path.join(folder, os.path.basename(f"{name}.png"))
         if os.path.exists(path):
             os.unlink(path)
+    results["figures"] = list(images)
     files = {RESULTS: json.dumps(results, indent=1, allow_nan=False) + "\n"}
     files |= {f"{name}.png": image for name, image in images.items()}
     files[PAGE] = page(title, sections, images)
@@ -274,3 +288,28 @@ def write(folder, title, sections, results, names, echo=print):
         write_atomically(os.path.join(folder, name), content)
     echo(f"Report: {os.path.join(folder, PAGE)}")
     return [os.path.join(folder, name) for name in files]
+
+
+def write_index(folder, titles):
+    """Write a page that leads to the reports in a folder, with what each found.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Made if it is not there.
+    titles : dict of str to str
+        By the study's name, which is its report's folder in this one.
+    """
+    sections = []
+    for name, title in titles.items():
+        found = read_results(os.path.join(folder, name))
+        if found:
+            rows = [tuple(row) for row in found["comparison"]]
+            parts = [Table("Original and here", ("", "original", "here"), rows)] if rows else []
+            state = "Complete" if found["complete"] else "Interrupted"
+            parts += [f"{state}, in {found['seconds']:.1f} s.", Link("The report", f"{name}/{PAGE}")]
+        else:
+            parts = ["Not run."]
+        sections.append(Section(title, parts))
+    os.makedirs(folder, exist_ok=True)
+    write_atomically(os.path.join(folder, INDEX), page("fastconv: the studies, reproduced", sections, {}))

@@ -11,21 +11,18 @@ from dataclasses import asdict
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
-from fastconv import engine, models
-from fastconv.config import config
+from fastconv import models
 from fastconv.datasets import load_surnames
 from fastconv.errors import DataError
 from fastconv.gradient_check import check_gradients
 from fastconv.losses import SoftmaxCrossEntropy
 from fastconv.optim import SGD
-from fastconv.reproduce import report
+from fastconv.reproduce.base import Study
+from fastconv.reproduce.data import data_folder
 from fastconv.reproduce.report import Picture, Section, Table
 from fastconv.text import Alphabet
 from fastconv.training import Trainer
 
-STUDY = "surnames"
-TITLE = "Surnames and their languages: a small ConvNet, reproduced"
-FOLDER = "surnames-report"
 GOAL = 1e-6
 """The gradient check's largest allowed error."""
 BATCH, RATE, MOMENTUM = 19, 0.001, 0.9
@@ -44,10 +41,6 @@ LANGUAGES = (
 """The original's classes, 1 to 18."""
 COURSE = (20_050, 252)
 """Names, and those for validation, of the course's files."""
-PICTURES = (
-    "gradient-errors", "losses", "confusion-plain", "confusion-weighted", "confusion-undersampled", "confusion-best",
-    "accuracy-by-class", "timing",
-)  # fmt: skip
 RUNS = {
     "plain": ("no compensation", {}, {}),
     "weighted": ("loss weighted by class", {"class_weight": "balanced"}, {}),
@@ -88,85 +81,26 @@ ORIGINAL = {
 """What the student's report found, on the course's files; classes count from 1."""
 
 
-def run(data=None, out=None, quick=False, threads=None, seed=0, progress=None, force=False, echo=print):
-    """Reproduce the study and write its report.
+class Surnames(Study):
+    """The study of the surname ConvNet."""
 
-    Parameters
-    ----------
-    data : str or path-like, optional
-        The folder with the course's files; by default the bundled names.
-    out : str or path-like, optional
-        The report's folder; by default ``surnames-report`` in the current one.
-    quick : bool
-        Few updates, small batches, one seed: to try the path, not to measure.
-    threads : int, optional
-        For training; the results do not depend on it. The timing always takes one and two.
-    seed : int
-        Of initial weights, batches and the order of the names. The best network is trained with this seed and the four
-        that follow.
-    progress : bool, optional
-        Show progress bars; by default if the standard error stream is a terminal.
-    force : bool
-        Write into a folder that holds something other than an earlier report of this study.
-    echo : callable
-        Is given the printed output, a block at a time.
+    NAME = "surnames"
+    TITLE = "Surnames and their languages: a small ConvNet, reproduced"
+    DATA = "surnames"
+    ORIGINAL = ORIGINAL
+    PARTS = (
+        ("gradient check", "gradient_check"),
+        ("training with and without compensation", "balance"),
+        ("best network", "best"),
+        ("timing", "timing"),
+    )
 
-    Returns
-    -------
-    dict
-        What ``results.json`` holds: ``study``, ``complete``, ``settings``, ``data``, ``machine``, ``original``,
-        ``seconds``, ``interrupted_in`` if it was, and for each part that was finished ``gradient_check``, ``balance``,
-        ``best``, ``guesses`` and ``timing``.
-
-    Raises
-    ------
-    DataError
-        If the data are missing or malformed, or the report's folder holds something else; nothing is computed then.
-    KeyboardInterrupt
-        On Ctrl-C, after what is done so far has been written.
-    """
-    out = FOLDER if out is None else out
-    report.check_folder(out, STUDY, force)
-    study = _Study(load_surnames(data), data is not None, quick, threads, seed, progress, echo)
-    started = time.perf_counter()
-    results = study.results
-    interrupted = None
-    echo(study.introduction().text())
-    for name, part in (
-        ("gradient check", study.gradient_check),
-        ("training with and without compensation", study.balance),
-        ("best network", study.best),
-        ("timing", study.timing),
-    ):
-        try:
-            section = part()
-        except KeyboardInterrupt as interrupt:
-            interrupted, section = interrupt, study.unfinished(name)
-            results["interrupted_in"] = name
-        study.sections.append(section)
-        echo("\n" + section.text())
-        if interrupted:
-            break
-    results["complete"] = interrupted is None
-    results["seconds"] = time.perf_counter() - started
-    summary = study.summary()
-    echo("\n" + summary.text() + "\n")
-    sections = [study.introduction(), summary, *study.sections, study.settings()]
-    report.write(out, TITLE, sections, results, PICTURES, echo)
-    if interrupted:
-        raise interrupted
-    return results
-
-
-class _Study:
-    """The parts of the study: each computes, puts its figures into `results` and returns its section."""
-
-    def __init__(self, names, from_folder, quick, threads, seed, progress, echo):
+    def __init__(self, data, options):
+        super().__init__(data, options)
+        names, quick, seed = load_surnames(data_folder(data, self.DATA)), self.quick, self.seed
         if len(names.target_names) < 3 or not len(names.train) or not len(names.validation):
             raise DataError("surnames: needs three languages, and names to train and to validate")
-        engine.threads(threads)
-        self.names, self.quick, self.threads, self.seed = names, quick, threads, seed
-        self.progress, self.echo = progress, echo
+        self.names = names
         self.alphabet = Alphabet.from_strings(names.data)
         self.length = max(SHORTEST, *map(len, names.data))
         self.x, self.y = self.alphabet.encode(names.data, self.length), names.target
@@ -181,26 +115,18 @@ class _Study:
         self.evaluate_every = 20 if quick else 1042
         self.batches = (2, 18) if quick else (2, 18, 118, 1062)
         self.seeds = [seed] if quick else [seed + i for i in range(5)]
-        self.sections = []
         kept = np.bincount(self.train[1], minlength=len(self.classes))
-        self.results = {
-            "study": STUDY,
-            "complete": False,
-            "data": {
-                "source": "the course's files" if self.course else "a folder" if from_folder else "the bundled names",
-                "names": len(names.data), "train": len(names.train), "validation": len(names.validation),
-                "alphabet": self.alphabet.symbols, "length": self.length, "classes": self.classes,
-                "train_names_by_class": kept.tolist(),
-            },
-            "settings": {
-                "quick": quick, "seed": seed, "seeds": self.seeds, "threads": threads, "batch_size": BATCH,
-                "learning_rate": RATE, "momentum": MOMENTUM, "updates": self.updates,
-                "gradient_check": GRADIENT_SETTINGS, "gradient_batches": list(self.batches),
-                "balance_network": BALANCE_NET, "best_network": BEST_NET,
-                "initial_weights": "normal, sigma sqrt(2/(d n_len)), sqrt(2/(n1 n_len1)), sqrt(2/(n2 n_len2))",
-            },
-            "machine": config(),
-            "original": ORIGINAL,
+        self.results["data"] = {
+            "source": "the course's files" if self.course else "the bundled names" if data is None else "a folder",
+            "names": len(names.data), "train": len(names.train), "validation": len(names.validation),
+            "alphabet": self.alphabet.symbols, "length": self.length, "classes": self.classes,
+            "train_names_by_class": kept.tolist(),
+        }  # fmt: skip
+        self.results["settings"] |= {
+            "seeds": self.seeds, "batch_size": BATCH, "learning_rate": RATE, "momentum": MOMENTUM,
+            "updates": self.updates, "gradient_check": GRADIENT_SETTINGS, "gradient_batches": list(self.batches),
+            "balance_network": BALANCE_NET, "best_network": BEST_NET,
+            "initial_weights": "normal, sigma sqrt(2/(d n_len)), sqrt(2/(n1 n_len1)), sqrt(2/(n2 n_len2))",
         }  # fmt: skip
 
     def network(self, settings, seed, dtype="float32"):
@@ -235,7 +161,9 @@ class _Study:
         for name, (label, loss, trainer) in RUNS.items():
             net = self.network(BALANCE_NET, self.seed)
             runs[name] = {"label": label, **self.fit(net, "balance", self.seed, loss, trainer)}
-            self.echo(f"{label}: {runs[name]['validation_accuracy']:.1%} in {runs[name]['seconds']:.1f} s")
+            self.note(
+                f"{label}: validation accuracy {runs[name]['validation_accuracy']:.1%} in {runs[name]['seconds']:.1f} s"
+            )
         return self.balance_section(runs)
 
     def best(self):
@@ -245,7 +173,7 @@ class _Study:
         for seed in self.seeds:
             nets[seed] = self.network(BEST_NET, seed)
             best["seeds"].append({"seed": seed, **self.fit(nets[seed], "best", seed, {"class_weight": "balanced"}, {})})
-            self.echo(
+            self.note(
                 f"seed {seed}: {best['seeds'][-1]['validation_accuracy']:.2%} in {best['seeds'][-1]['seconds']:.1f} s"
             )
         by_accuracy = sorted(best["seeds"], key=lambda entry: entry["validation_accuracy"])
@@ -325,23 +253,7 @@ class _Study:
             f"to train and {facts['validation']} to validate, of at most {self.length} characters from an alphabet of "
             f"{len(self.alphabet)}. {self.whose()}",
         ]
-        if self.quick:
-            parts.append("This is a quick run: it tries the path with few updates, and its figures mean nothing.")
-        return Section("Question and setting", parts)
-
-    def unfinished(self, name):
-        """Return what stands in the place of a part that was broken off."""
-        words = f"Interrupted in this part ({name}); what comes after it was not run."
-        if name.startswith("training") and self.results["balance"]:
-            words += " Finished before: " + "; ".join(
-                f"{run['label']}: validation accuracy {run['validation_accuracy']:.1%} in {run['seconds']:.1f} s"
-                for run in self.results["balance"].values()
-            )
-        elif name.startswith("best") and self.results["best"]["seeds"]:
-            words += " Finished before: " + "; ".join(
-                f"seed {entry['seed']}: {entry['validation_accuracy']:.2%}" for entry in self.results["best"]["seeds"]
-            )
-        return Section("Interrupted", [words])
+        return Section("Question and setting", parts + self.quick_words())
 
     def gradient_section(self, found):
         """Return the section on the gradient check."""
@@ -628,8 +540,8 @@ class _Study:
         parts.append(Picture("timing", seen + ".", lambda plots: plots.timing_bars(result["rows"], updates)))
         return Section(title, parts)
 
-    def summary(self):
-        """Return the table of original and found figures, of the parts that were finished."""
+    def comparison(self):
+        """Return the rows (what, original, here) of the parts that are finished."""
         results, rows = self.results, []
         ratio = ORIGINAL["timing"]["naive_seconds"] / ORIGINAL["timing"]["optimised_seconds"]
         if "goal_met" in results.get("gradient_check", {}):
@@ -652,22 +564,13 @@ class _Study:
             if row["name"] == "fastconv":
                 label = f"times as fast as the naive network, {row['threads']} thread{'s' * (row['threads'] > 1)}"
                 rows.append((label, f"{ratio:.0f}", f"{row['ratio_to_naive']:,.0f}"))
-        state = "The study" if results["complete"] else "Interrupted; what was done"
-        parts = [Table("Original and here", ("", "original", "here"), rows)] if rows else []
-        parts.append(f"{state} took {results['seconds']:.1f} s. {self.whose()}")
-        return Section("Result", parts)
+        return rows
 
-    def settings(self):
-        """Return the section on machine and settings."""
-        machine = [(name, str(value)) for name, value in self.results["machine"].items()]
-        return Section(
-            "Settings and machine",
-            [
-                f"Seed {self.seed}. Initial weights as in the original: "
-                f"{self.results['settings']['initial_weights']}, d being the alphabet's size. Everything but the "
-                "seconds comes out the same, bit for bit, at any number of threads.",
-                Table("Machine", ("", ""), machine, left=2),
-            ],
+    def setting_words(self):
+        """Return the paragraph on the settings."""
+        return (
+            f"Seed {self.seed}. Initial weights as in the original: {self.results['settings']['initial_weights']}, d "
+            "being the alphabet's size."
         )
 
 
@@ -732,3 +635,6 @@ def _percent(share):
 
 def _original_of_class(name, i):
     return f"{ORIGINAL['best']['by_class'][i]:.2f}" if LANGUAGES[i : i + 1] == (name,) else "-"
+
+
+STUDY = Surnames

@@ -1,0 +1,153 @@
+"""What every study does: run its parts one after the other, keep what they find, and write the report."""
+
+import time
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from fastconv import engine
+from fastconv.config import config
+from fastconv.errors import RangeError
+from fastconv.reproduce import report
+from fastconv.reproduce.report import Section, Table
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a study is run, whichever it is; see :func:`fastconv.reproduce.run`."""
+
+    quick: bool = False
+    threads: int | None = None
+    seed: int = 0
+    epochs: int | None = None
+    progress: bool | None = None
+    echo: object = print
+
+
+class Study:
+    """A study: a question, parts that compute and tell, and the original's figures beside those found here.
+
+    A study's own class names its parts and has a method for each, which computes, puts its figures into
+    :attr:`results` as soon as they are known, and returns its section.
+
+    Parameters
+    ----------
+    data : str, path-like or None
+        The folder of the original's data; None takes what comes with the package.
+    options : Options
+
+    Attributes
+    ----------
+    NAME, TITLE : str
+    ORIGINAL : dict
+        The original's figures, of JSON's types.
+    DATA : str
+        The usual name of the data's folder.
+    PARTS : tuple of (str, str)
+        Words for a part, and the name of its method.
+    EPOCHS : bool
+        Whether ``epochs`` scales the study.
+    results : dict
+        What ``results.json`` will hold.
+    """
+
+    NAME = TITLE = DATA = ""
+    ORIGINAL = MappingProxyType({})
+    PARTS = ()
+    EPOCHS = False
+
+    def __init__(self, data, options):
+        engine.threads(options.threads)
+        if options.epochs is not None and not self.EPOCHS:
+            raise RangeError(f"{self.NAME}: takes no number of epochs")
+        self.options = options
+        self.quick, self.threads, self.seed = options.quick, options.threads, options.seed
+        self.progress, self.echo = options.progress, options.echo
+        self.finished = []
+        self.results = {
+            "study": self.NAME,
+            "complete": False,
+            "settings": {"quick": self.quick, "seed": self.seed, "threads": self.threads, "epochs": options.epochs},
+            "machine": config(),
+            "original": dict(self.ORIGINAL),
+        }
+
+    # What a study's own class says
+
+    def introduction(self):
+        """Return the question and the setting."""
+        raise NotImplementedError
+
+    def whose(self):
+        """Return the sentence on the data that the original's figures belong to."""
+        raise NotImplementedError
+
+    def comparison(self):
+        """Return the rows (what, original, here) of the parts that are finished."""
+        raise NotImplementedError
+
+    def setting_words(self):
+        """Return the paragraph on settings that stands at the report's end."""
+        return f"Seed {self.seed}."
+
+    # What all studies do
+
+    def note(self, words):
+        """Print a finished piece of the current part, and keep it for the case that the part is broken off."""
+        self.finished.append(words)
+        self.echo(words)
+
+    def run(self, out):
+        """Run the parts and write the report into a folder; return the results.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            On Ctrl-C, after what is done so far has been written.
+        """
+        started = time.perf_counter()
+        results, sections, interrupted = self.results, [], None
+        self.echo(self.introduction().text())
+        for words, method in self.PARTS:
+            self.finished.clear()
+            try:
+                section = getattr(self, method)()
+            except KeyboardInterrupt as interrupt:
+                interrupted, section = interrupt, self.broken_off(words)
+                results["interrupted_in"] = words
+            sections.append(section)
+            self.echo("\n" + section.text())
+            if interrupted:
+                break
+        results["complete"] = interrupted is None
+        results["seconds"] = time.perf_counter() - started
+        summary = self.summary()
+        self.echo("\n" + summary.text() + "\n")
+        sections = [self.introduction(), summary, *sections, self.environment()]
+        report.write(out, self.TITLE, sections, results, self.echo)
+        if interrupted:
+            raise interrupted
+        return results
+
+    def broken_off(self, words):
+        """Return what stands in the place of a part that was interrupted."""
+        text = f"Interrupted in this part ({words}); what comes after it was not run."
+        return Section("Interrupted", [text + (f" Finished before: {'; '.join(self.finished)}." * bool(self.finished))])
+
+    def summary(self):
+        """Return the table of original and found figures, of the parts that were finished."""
+        rows = self.results["comparison"] = self.comparison()
+        state = "The study" if self.results["complete"] else "Interrupted; what was done"
+        parts = [Table("Original and here", ("", "original", "here"), rows)] if rows else []
+        return Section("Result", [*parts, f"{state} took {self.results['seconds']:.1f} s. {self.whose()}"])
+
+    def environment(self):
+        """Return the section on settings and machine."""
+        machine = [(name, str(value)) for name, value in self.results["machine"].items()]
+        words = "Everything but the seconds comes out the same, bit for bit, at any number of threads."
+        parts = [f"{self.setting_words()} {words}", Table("Machine", ("", ""), machine, left=2)]
+        return Section("Settings and machine", parts)
+
+    def quick_words(self):
+        """Return the warning of a quick run as a list of paragraphs."""
+        words = "This is a quick run: it tries the path with few updates, and its figures mean nothing."
+        return [words] if self.quick else []
