@@ -10,7 +10,7 @@ from fastconv.kernels.avg_pool cimport avg_pool_backward, avg_pool_forward
 from fastconv.kernels.batch_norm cimport batch_norm_backward_w, batch_norm_backward_x, batch_norm_forward
 from fastconv.kernels.bias cimport bias_backward
 from fastconv.kernels.conv1d cimport conv1d_backward_w, conv1d_backward_x, conv1d_forward
-from fastconv.kernels.conv2d cimport conv2d_backward_w, conv2d_backward_x, conv2d_forward
+from fastconv.kernels.conv2d cimport conv2d_backward_w, conv2d_backward_x, conv2d_forward, conv2d_pooled
 from fastconv.kernels.dense cimport dense_backward_w, dense_backward_x, dense_forward
 from fastconv.kernels.dropout cimport dropout
 from fastconv.kernels.global_max_pool1d cimport global_max_pool1d_backward, global_max_pool1d_forward
@@ -175,8 +175,10 @@ cdef inline void forward_op(
     cdef const Op *op = &plan.ops[o]
     cdef const Grid *gx = &plan.tensors[o].g
     cdef const Grid *gy = &plan.tensors[o + 1].g
+    cdef bint pools = op.pools and not plan.learns
+    cdef const Grid *pooled = &plan.tensors[o + 2].g if pools else NULL
     cdef const real *x = values_of(plan, work, o, False, first, packed)
-    cdef real *y = values_of(plan, work, o + 1, False, first, packed)
+    cdef real *y = values_of(plan, work, o + 2 if pools else o + 1, False, first, packed)
     cdef real *winner = winners_of(plan, work, o + 1, first, packed)
     cdef const real *b = packed + op.b if op.b >= 0 else NULL
     cdef const real *xh
@@ -196,10 +198,14 @@ cdef inline void forward_op(
                        packed + op.w, b, op.relu, gy.sample, work.counts, y)
     elif op.kind == CONV2D and op.u >= 0:
         if real is float:
-            winograd_forward(n, gx, gy, &op.window, x, packed + op.u, b, op.relu,
+            winograd_forward(n, gx, gy, &op.window, x, packed + op.u, b, op.relu, pooled,
                              <float *> work.values + plan.transformed, y)
+    elif op.kind == CONV2D and pools:
+        conv2d_pooled(n, gx, pooled, &op.window, x, packed + op.w, b, op.relu, y)
     elif op.kind == CONV2D:
         conv2d_forward(n, gx, gy, &op.window, x, packed + op.w, b, op.relu, y)
+    elif op.kind == MAX_POOL and o > 0 and plan.ops[o - 1].pools and not plan.learns:
+        pass  # done with the convolution
     elif op.kind == MAX_POOL:
         max_pool_forward(n, gx, gy, &op.window, x, y, winner)
     elif op.kind == AVG_POOL:

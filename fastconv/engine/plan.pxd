@@ -40,6 +40,7 @@ ctypedef struct Op:
     Py_ssize_t index        # of the layer, for its random numbers
     Py_ssize_t block        # samples at a time
     bint sparse             # most of dy is zero
+    bint pools              # the max-pooling behind it can be done with it, where nobody asks for what is pooled
     Py_ssize_t scratch      # then: what its gradient is worked out in
     bint deferred           # dw is taken of the whole batch at once, in the update
     double rate, eps        # dropout's rate, or the momentum of running statistics
@@ -73,4 +74,5 @@ ctypedef struct Plan:
     bint codes              # the input is codes, not values
     bint input_gradient     # the first op propagates too
     bint validates          # some op asks which positions see something of the sample
+    bint learns             # a training step; a prediction keeps less
     bint margins            # some margin must be zero already in a forward pass

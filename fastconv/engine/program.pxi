@@ -10,10 +10,11 @@ from fastconv.engine.loss cimport FOCAL, MEAN_SQUARED_ERROR, MULTI_CLASS_HINGE, 
 from fastconv.engine.optimiser cimport ADAM, RMSPROP, SGD, Optimiser, begin_update, update_strip
 from fastconv.engine.plan cimport (AVG_POOL, BATCH_NORM, CONV1D, CONV2D, DENSE, DROPOUT, FLATTEN, GLOBAL_MAX_POOL1D,
                                    MAX_POOL, ONEHOT_CONV1D, RELU, SIGMOID, TANH, Kind, Op, Plan, Strip, Tensor)
+from fastconv.kernels.conv2d cimport pooled_suits
 from fastconv.kernels.augment cimport CUTMIX, MIXUP, Augmentation
 from fastconv.kernels.grid cimport Window
 from fastconv.kernels.sparse_conv2d cimport sparse_scratch, sparse_suits
-from fastconv.kernels.winograd_conv2d cimport FC_POINTS, outputs_of, tiles_of, winograd_scratch, winograd_suits
+from fastconv.kernels.winograd_conv2d cimport FC_OUTPUTS, points_of, tiles_of, winograd_scratch, winograd_suits
 from fastconv.kernels.tile cimport FC_LEVEL
 
 LEVEL = FC_LEVEL.decode()
@@ -149,6 +150,7 @@ cdef class Program:
         self.winograd = winograd and single
         self._allocate(2 * len(ops) + 1)
         self._lower(ops, shape)
+        self._prepare_convolutions()
         self._lay_out()
         self._cut_strips()
         self._make_lean()
@@ -252,7 +254,6 @@ cdef class Program:
         k.top, k.left = before
         k.dh, k.dw = dilation
         bottom, right = after
-        beyond = 0  # pixels that the last tile of Winograd's algorithm reads behind the last window
         if min(*size, *stride, *dilation) < 1 or min(*before, *after) < 0 or max(*size, *stride, *before, *after,
                                                                                  *dilation) > LARGEST:
             raise ValueError(f"Program: {kind} cannot slide a window of {spec}")
@@ -267,6 +268,7 @@ cdef class Program:
                              f"{t.g.height} x {t.g.width} x {t.g.channels}")
         t[1].g.height, t[1].g.width = height // k.sh + 1, width // k.sw + 1
         if pools:
+            self._crop((t[1].g.height - 1) * k.sh + k.kh, (t[1].g.width - 1) * k.sw + k.kw)
             return 0
         if op.kind == CONV1D and (k.sw > 1 or k.dw > 1 or k.left or right):
             op.kind = CONV2D
@@ -274,20 +276,40 @@ cdef class Program:
         check_size(k.kh * k.kw, op.rows)
         check_size(k.kh * k.kw * op.rows, t[1].g.channels)
         self._weights(index, [*size[0 if kind == "conv2d" else 1:], op.rows, t[1].g.channels], spec[2])
-        self.operations += (<double> t[1].g.height * t[1].g.width * t[1].g.channels * k.kh * k.kw
-                            * (1 if lookups else 2 * op.rows))
-        if not lookups:  # zeros left and right of x, as far as windows reach; the way back reads them beside dy
-            if self.winograd and op.kind == CONV2D and winograd_suits(op.rows, spec[0], t[1].g.width, k):
-                op.u = 0
-                beyond = tiles_of(t[1].g.width, k) * outputs_of(k) - t[1].g.width
-            self._margin(t, k.left, right + beyond)
-            self.plan.margins = self.plan.margins or max(k.left, right + beyond) > 0
-            if k.sw == 1 and (self.plan.n_ops or self.plan.input_gradient):
-                self._margin(t + 1, (k.kw - 1) * k.dw - k.left, (k.kw - 1) * k.dw - right)
         return 0
 
-    cdef _margin(self, Tensor *t, Py_ssize_t left, Py_ssize_t right):
-        t.left, t.right = max(t.left, left), max(t.right, right)
+    cdef _crop(self, Py_ssize_t height, Py_ssize_t width):
+        """The last convolution makes only the outputs that the pooling behind it keeps."""
+        cdef Tensor *t = &self.plan.tensors[self.plan.n_ops]
+        if self.plan.n_ops and self.plan.ops[self.plan.n_ops - 1].kind == CONV2D:
+            t.g.height, t.g.width = height, width
+
+    cdef _prepare_convolutions(self):
+        """Which use Winograd's algorithm; zeros left and right of x, as far as windows reach, and of dy, where the way
+        back reads them."""
+        cdef Plan *plan = &self.plan
+        cdef Py_ssize_t o, reach
+        cdef Op *op
+        cdef Tensor *t
+        cdef Window *k
+        for o in range(plan.n_ops):
+            op, t, k = &plan.ops[o], &plan.tensors[o], &plan.ops[o].window
+            if op.kind not in (ONEHOT_CONV1D, CONV1D, CONV2D):
+                continue
+            self.operations += (<double> t[1].g.height * t[1].g.width * t[1].g.channels * k.kh * k.kw
+                                * (1 if op.kind == ONEHOT_CONV1D else 2 * op.rows))
+            if op.kind == ONEHOT_CONV1D:
+                continue
+            reach = t[1].g.width  # outputs
+            if self.winograd and op.kind == CONV2D and winograd_suits(op.rows, t[1].g.channels, t[1].g.width, k):
+                op.u = 0
+                reach = tiles_of(t[1].g.width) * FC_OUTPUTS
+            reach = (reach - 1) * k.sw + (k.kw - 1) * k.dw - k.left + 1  # pixels of x
+            t.left, t.right = max(t.left, k.left), max(t.right, reach - t.g.width)
+            plan.margins = plan.margins or k.left > 0 or reach > t.g.width
+            if k.sw == 1 and (o > 0 or plan.input_gradient):
+                t[1].left = max(t[1].left, (k.kw - 1) * k.dw - k.left)
+                t[1].right = max(t[1].right, t.g.width + k.left - t[1].g.width)
 
     cdef int _check(self, const Tensor *t) except -1:
         check_size(t.g.height, t.g.width)
@@ -345,7 +367,7 @@ cdef class Program:
             op = &plan.ops[o]
             if op.u >= 0:
                 op.u = at
-                at += FC_POINTS * op.window.kh * op.rows * padded(plan.tensors[o + 1].g.channels, itemsize)
+                at += points_of(&op.window) * op.window.kh * op.rows * padded(plan.tensors[o + 1].g.channels, itemsize)
         plan.forward = at
         for o in range(plan.n_ops):
             op = &plan.ops[o]
@@ -362,20 +384,22 @@ cdef class Program:
             t.g.line = (t.g.width + t.left + t.right) * t.g.row
             t.g.sample = padded(t.g.height * t.g.line, itemsize)
         self._choose_blocks(itemsize)
-        self._find_sparse()
-        self._place(plan, True)
+        self._find_pooled()
+        plan.learns = True
+        self._place(plan)
         return 0
 
     cdef int _make_lean(self) except -1:
         """The plan of a prediction."""
         cdef Py_ssize_t i
         self.lean = self.plan
+        self.lean.learns = False
         self.lean.tensors = <Tensor *> calloc(self.plan.n_ops + 1, sizeof(Tensor))
         if self.lean.tensors == NULL:
             raise MemoryError("Program: no memory for the plan")
         for i in range(self.plan.n_ops + 1):
             self.lean.tensors[i] = self.plan.tensors[i]
-        return self._place(&self.lean, False)
+        return self._place(&self.lean)
 
     cdef _choose_blocks(self, Py_ssize_t itemsize):
         """Images go through the operations up to the last window of each stage in blocks that fit in a cache."""
@@ -394,8 +418,9 @@ cdef class Program:
             for o in range(plan.stages[s], last + 1):
                 plan.ops[o].block = max(<Py_ssize_t> 1, min(plan.chunk, BLOCK_BYTES // largest))
 
-    cdef _find_sparse(self):
-        """The convolutions in front of max-pooling that leaves most of their outputs without a gradient."""
+    cdef _find_pooled(self):
+        """The convolutions in front of max-pooling, which leaves most of their outputs without a gradient, and which a
+        prediction does in one go with them."""
         cdef Py_ssize_t o
         cdef Op *op
         cdef Op *pool
@@ -405,16 +430,20 @@ cdef class Program:
             op.sparse = (op.kind == CONV2D and pool.kind == MAX_POOL and pool.window.kh * pool.window.kw >= SPARSE
                          and pool.window.sh >= pool.window.kh and pool.window.sw >= pool.window.kw
                          and sparse_suits(&plan.tensors[o].g, &op.window, self._itemsize()))
+            op.pools = (op.kind == CONV2D and pool.kind == MAX_POOL and pool.window.kh == 2 and pool.window.kw == 2
+                        and pool.window.sh == 2 and pool.window.sw == 2
+                        and (op.u >= 0 or pooled_suits(&plan.tensors[o].g, &plan.tensors[o + 1].g, &op.window)))
             if op.sparse:
                 plan.lines = max(plan.lines, plan.tensors[o + 1].g.height)
 
-    cdef int _place(self, Plan *plan, bint learns) except -1:
+    cdef int _place(self, Plan *plan) except -1:
         """Where the tensors lie in a chunk's scratch. A prediction needs no gradients, and keeps nothing for them."""
         cdef Tensor *t
         cdef Py_ssize_t i, block, transforms = 0, at = 0
+        cdef bint learns = plan.learns
         for i in range(plan.n_ops + 1):
             t = &plan.tensors[i]
-            self._choose_places(plan, i, learns)
+            self._choose_places(plan, i)
             block = plan.ops[max(i - 1, <Py_ssize_t> 0)].block
             t.y = at + t.left * t.g.row
             at += (plan.chunk if t.y_whole else block) * t.g.sample
@@ -429,19 +458,20 @@ cdef class Program:
                 at += padded(sparse_scratch(&plan.tensors[i - 1].g, &t.g, &plan.ops[i - 1].window, self._itemsize()),
                              self._itemsize())
             if i > 0 and plan.ops[i - 1].u >= 0:
-                transforms = max(transforms, winograd_scratch(&plan.tensors[i - 1].g, &t.g, &plan.ops[i - 1].window))
+                transforms = max(transforms, winograd_scratch(block, &plan.tensors[i - 1].g, &t.g, &plan.ops[i - 1].window))
             if <double> at + transforms > LARGEST:
                 raise ValueError("Program: the activations of a chunk are too large")
         plan.transformed = at
         plan.scratch = at + transforms
         return 0
 
-    cdef _choose_places(self, Plan *plan, Py_ssize_t i, bint learns):
+    cdef _choose_places(self, Plan *plan, Py_ssize_t i):
         """Whether tensor i and its gradient need a place for every sample of a chunk: what is used again later."""
         cdef Tensor *t = &plan.tensors[i]
         cdef Op *giver = &plan.ops[i - 1] if i > 0 else NULL
         cdef Op *taker = &plan.ops[i] if i < plan.n_ops else NULL
         cdef bint pools = taker != NULL and (taker.kind == MAX_POOL or taker.kind == GLOBAL_MAX_POOL1D)
+        cdef bint learns = plan.learns
         t.y_whole = giver == NULL or taker == NULL or giver.block != taker.block or giver.block == plan.chunk
         t.dy_whole = t.y_whole or giver.kind == BATCH_NORM
         t.winner_whole = learns or t.y_whole

@@ -6,7 +6,7 @@ from libc.string cimport memset
 from fastconv.kernels.grid cimport Grid, Window
 from fastconv.kernels.real cimport padded, real
 from fastconv.kernels.relu cimport relu_backward
-from fastconv.kernels.tile cimport fc_product, multiply
+from fastconv.kernels.tile cimport fc_product, multiply, multiply_pooled
 
 
 cdef inline void reached(
@@ -17,6 +17,20 @@ cdef inline void reached(
     cdef Py_ssize_t start = 0 if offset >= 0 else (stride - 1 - offset) // stride
     cdef Py_ssize_t stop = 0 if offset >= size else min(outputs, (size - 1 - offset) // stride + 1)
     first[0], count[0] = start, max(stop - start, <Py_ssize_t> 0)
+
+
+cdef inline fc_product product_of(const Grid *gx, const Grid *gy, const Window *k, int relu) noexcept nogil:
+    """A line of y as a product; how many lines, and how many lines of the filter they see, is still to be said."""
+    cdef fc_product p
+    p.lines, p.rows, p.cols = 0, gy.width, gy.channels
+    p.outer, p.segments, p.depth, p.depths, p.reach = 0, k.kw, gx.channels, NULL, NULL
+    if gx.row == gx.channels and k.dw == 1:  # a row of the filter is one segment
+        p.segments, p.depth = 1, k.kw * gx.channels
+    p.a_line, p.a_row = k.sh * gx.line, k.sw * gx.row
+    p.a_outer, p.a_segment, p.a_step = k.dh * gx.line, k.dw * gx.row, 1
+    p.b_outer, p.b_segment, p.b_row = k.kw * gx.channels * gy.row, gx.channels * gy.row, gy.row
+    p.c_line, p.c_row, p.add, p.relu = gy.line, gy.row, 0, relu
+    return p
 
 
 cdef inline void correlate(
@@ -32,17 +46,8 @@ cdef inline void correlate(
 
     Lines of the filter that lie in the padding are left out.
     """
-    cdef Py_ssize_t i, line, end, first, count, next_first, next_count
-    cdef fc_product p
-    p.rows, p.cols = gy.width, gy.channels
-    p.segments, p.depth, p.depths, p.reach = k.kw, gx.channels, NULL, NULL
-    if gx.row == gx.channels and k.dw == 1:  # a row of the filter is one segment
-        p.segments, p.depth = 1, k.kw * gx.channels
-    p.a_line, p.a_row = k.sh * gx.line, k.sw * gx.row
-    p.a_outer, p.a_segment, p.a_step = k.dh * gx.line, k.dw * gx.row, 1
-    p.b_outer, p.b_segment, p.b_row = k.kw * gx.channels * gy.row, gx.channels * gy.row, gy.row
-    p.c_line, p.c_row, p.add, p.relu = gy.line, gy.row, 0, relu
-    end = 0
+    cdef Py_ssize_t i, line, end = 0, first, count, next_first, next_count
+    cdef fc_product p = product_of(gx, gy, k, relu)
     while end < gy.height:  # lines of outputs that see the same lines of the filter
         line = end
         reached(gx.height, k.kh, k.dh, line * k.sh - k.top, &first, &count)
@@ -69,6 +74,24 @@ cdef inline void conv2d_forward(
     then max(0, y) if relu.
     """
     correlate(n, gx, gy, k, x, w, b, relu, <const real *> NULL, y)
+
+
+cdef inline bint pooled_suits(const Grid *gx, const Grid *gy, const Window *k) noexcept nogil:
+    """Whether conv2d_pooled can be used: all lines of outputs see all lines of the filter."""
+    return k.top == 0 and (gy.height - 1) * k.sh + (k.kh - 1) * k.dh < gx.height
+
+
+cdef inline void conv2d_pooled(
+    Py_ssize_t n, const Grid *gx, const Grid *gy, const Window *k,
+    const real *x, const real *w, const real *b, int relu,
+    real *y,  # OUT, half as high and as wide as that of conv2d_forward
+) noexcept nogil:
+    """y = the largest of 2 by 2 outputs of conv2d_forward."""
+    cdef Py_ssize_t i
+    cdef fc_product p = product_of(gx, gy, k, relu)
+    p.outer, p.rows, p.lines = k.kh, gy.width, gy.height
+    for i in range(n):
+        multiply_pooled(&p, x + i * gx.sample - k.left * gx.row, w, b, y + i * gy.sample)
 
 
 cdef inline bint full_suits(const Grid *gx, const Grid *gy, const Window *k) noexcept nogil:

@@ -23,21 +23,30 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_finish)(
     }
 }
 
-/* rows and vecs are constants at every call: the loops over them unroll and acc lives in registers. */
+/* The larger of two; a NaN is larger than all. */
+static inline __attribute__((always_inline)) FC_NAME(fc_vec) FC_NAME(fc_maximum)(FC_NAME(fc_vec) a, FC_NAME(fc_vec) b)
+{
+    const FC_NAME(fc_bits) wins = (b > a) | (b != b);
+    return (FC_NAME(fc_vec))(((FC_NAME(fc_bits))b & wins) | ((FC_NAME(fc_bits))a & ~wins));
+}
+
+/* pooled, rows and vecs are constants at every call: the loops over them unroll and acc lives in registers.  If pooled,
+ * the rows are of two lines, half of each, and what is stored is the largest of two by two of them. */
 static inline __attribute__((always_inline)) void FC_NAME(fc_tile)(
-    const int rows, const int vecs, const fc_product *p, const ptrdiff_t *reach, const FC_REAL *a, const FC_REAL *b,
-    const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT, with p->add IN too */)
+    const int pooled, const int rows, const int vecs, const fc_product *p, const ptrdiff_t *reach, const FC_REAL *a,
+    const FC_REAL *b, const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT, with p->add IN too */)
 {
     typedef FC_NAME(fc_vec) vec;
     const vec zero = {0};
     vec acc[FC_TILE_ROWS][FC_TILE_WIDE];
     const ptrdiff_t a_row = p->a_row, a_step = p->a_step, b_row = p->b_row;
+    const int line = pooled ? rows / 2 : rows, kept = pooled ? line / 2 : rows;
 
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < vecs; v++)
-            acc[r][v] = (p->add ? *(const vec *)(c + r * p->c_row + v * FC_LANES)
+            acc[r][v] = (!pooled && p->add ? *(const vec *)(c + r * p->c_row + v * FC_LANES)
                          : bias ? *(const vec *)(bias + v * FC_LANES)
                                 : zero) +
                         zero; /* so that it is not -0 */
@@ -46,7 +55,7 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_tile)(
     for (ptrdiff_t o = 0; o < p->outer; o++, a += p->a_outer, b += p->b_outer)
         for (ptrdiff_t s = 0; s < segments; s++) {
             const FC_REAL *a0 = a + s * p->a_segment, *bs = b + s * p->b_segment;
-            const FC_REAL *a3 = a0 + 3 * a_row, *a6 = a3 + 3 * a_row, *a9 = a6 + 3 * a_row;
+            const FC_REAL *a3 = a0 + 3 * a_row, *a6 = pooled ? a0 + p->a_line : a3 + 3 * a_row, *a9 = a6 + 3 * a_row;
             const ptrdiff_t depth = p->depths ? p->depths[s] : p->depth;
             for (ptrdiff_t k = 0; k < depth; k++) {
                 vec row[FC_TILE_WIDE];
@@ -55,8 +64,9 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_tile)(
                     row[v] = *(const vec *)(bs + v * FC_LANES);
 #pragma GCC unroll 16
                 for (int r = 0; r < rows; r++) {
-                    const FC_REAL *ar = r < 3 ? a0 : r < 6 ? a3 : r < 9 ? a6 : a9;
-                    const vec x = ar[(r % 3) * a_row] - zero;
+                    const int i = r % line + (pooled ? r / line * 6 : 0);
+                    const FC_REAL *ar = i < 3 ? a0 : i < 6 ? a3 : i < 9 ? a6 : a9;
+                    const vec x = ar[(i % 3) * a_row] - zero;
 #pragma GCC unroll 4
                     for (int v = 0; v < vecs; v++)
                         acc[r][v] = FC_FMA(x, row[v], acc[r][v]);
@@ -65,8 +75,16 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_tile)(
             }
         }
 
+    if (pooled)
 #pragma GCC unroll 16
-    for (int r = 0; r < rows; r++)
+        for (int r = 0; r < kept; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++)
+                acc[r][v] = FC_NAME(fc_maximum)(
+                    FC_NAME(fc_maximum)(acc[2 * r][v], acc[2 * r + 1][v]),
+                    FC_NAME(fc_maximum)(acc[line + 2 * r][v], acc[line + 2 * r + 1][v]));
+#pragma GCC unroll 16
+    for (int r = 0; r < kept; r++)
         FC_NAME(fc_finish)(vecs, acc[r], p->relu, mask ? mask + r * p->c_row : NULL, c + r * p->c_row);
 }
 
@@ -86,7 +104,7 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_line)(
 #define FC_CASE(R)                                                       \
     case R:                                                              \
         if (R <= most)                                                   \
-            FC_NAME(fc_tile)(R, vecs, p, reach, at, b, bias, maskt, ct); \
+            FC_NAME(fc_tile)(0, R, vecs, p, reach, at, b, bias, maskt, ct); \
         break;
         switch ((block + 1) * p->rows / blocks - i) {
             FC_CASE(1) FC_CASE(2) FC_CASE(3) FC_CASE(4) FC_CASE(5) FC_CASE(6)
@@ -115,6 +133,34 @@ static void FC_NAME(fc_multiply)(const fc_product *p, const FC_REAL *a, const FC
             else
                 FC_NAME(fc_line)(FC_TILE_WIDE, p, ah, b + j, bj, mh, ch);
         }
+    }
+}
+
+/* The largest of two by two elements of C of fc_multiply: those of the lines 2h and 2h + 1 and rows 2i and 2i + 1, at
+ * C[h, i]; p->lines and p->rows count these. */
+static void FC_NAME(fc_multiply_pooled)(const fc_product *p, const FC_REAL *a, const FC_REAL *b, const FC_REAL *bias,
+                                        FC_REAL *c /* OUT */)
+{
+    const ptrdiff_t most = FC_TILE_ROWS / 4, blocks = (p->rows + most - 1) / most;
+    for (ptrdiff_t j = 0, vecs; j < p->cols; j += vecs * FC_LANES) {
+        vecs = p->cols - j > FC_LANES ? 2 : 1;
+        for (ptrdiff_t h = 0; h < p->lines; h++)
+            for (ptrdiff_t block = 0; block < blocks; block++) {
+                const ptrdiff_t i = block * p->rows / blocks;
+                const FC_REAL *at = a + 2 * h * p->a_line + 2 * i * p->a_row, *bj = bias ? bias + j : NULL;
+                FC_REAL *ct = c + h * p->c_line + i * p->c_row + j;
+#define FC_CASE(R)                                                             \
+    case R:                                                                    \
+        if (R <= FC_TILE_ROWS / 4 && vecs == 2)                                \
+            FC_NAME(fc_tile)(1, 4 * R, 2, p, NULL, at, b + j, bj, NULL, ct);   \
+        else if (R <= FC_TILE_ROWS / 4)                                        \
+            FC_NAME(fc_tile)(1, 4 * R, 1, p, NULL, at, b + j, bj, NULL, ct);   \
+        break;
+                switch ((block + 1) * p->rows / blocks - i) {
+                    FC_CASE(1) FC_CASE(2) FC_CASE(3)
+                }
+#undef FC_CASE
+            }
     }
 }
 

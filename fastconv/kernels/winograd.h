@@ -1,12 +1,13 @@
-/* Winograd's algorithm along the lines of an image: F(4, 3) and F(2, 5), that is 4 outputs of 3 taps or 2 outputs of 5
- * taps from 6 products where the plain sum takes 12 or 10 (Lavin and Gray, 2016; the points are 0, 1, -1, 2, -2 and
- * infinity).  Only for float: the transforms cost some bits.  No operation is fused, so that all levels agree. */
+/* Winograd's algorithm along the lines of an image: F(4, 3) and F(4, 5), that is 4 outputs of 3 taps from 6 products
+ * where the plain sum takes 12, or of 5 taps from 8 where it takes 20 (Lavin and Gray, 2016; the points are 0, 1, -1, 2,
+ * -2, for 5 taps also 1/2 and -1/2, and infinity).  Only for float: the transforms cost some bits.  No operation is
+ * fused, so that all levels agree. */
 #ifndef FASTCONV_WINOGRAD_H
 #define FASTCONV_WINOGRAD_H
 
 #include "tile.h"
 
-#define FC_POINTS 6
+#define FC_OUTPUTS 4 /* of a tile */
 #define FC_WINOGRAD_LANES ((ptrdiff_t)(FC_VECTOR_BYTES / sizeof(float)))
 
 /* u[t] = the transform of the `taps` (3 or 5) weights of each channel and filter; taps lie `tap` apart in w, and so do
@@ -15,68 +16,130 @@ static void fc_winograd_weights(ptrdiff_t taps, ptrdiff_t size, ptrdiff_t tap, c
                                 float *u /* OUT */)
 {
     typedef fc_vec_float vec;
-    const vec zero = {0};
-    for (ptrdiff_t i = 0; i < size; i += FC_WINOGRAD_LANES) {
-        const vec g0 = *(const vec *)(w + i), g1 = *(const vec *)(w + i + tap), g2 = *(const vec *)(w + i + 2 * tap);
-        const vec g3 = taps > 3 ? *(const vec *)(w + i + 3 * tap) : zero;
-        const vec g4 = taps > 3 ? *(const vec *)(w + i + 4 * tap) : zero;
+    for (ptrdiff_t i = 0; i < size; i += FC_WINOGRAD_LANES, w += FC_WINOGRAD_LANES, u += FC_WINOGRAD_LANES) {
+        const vec g0 = *(const vec *)w, g1 = *(const vec *)(w + tap), g2 = *(const vec *)(w + 2 * tap);
+        const vec g3 = taps > 3 ? *(const vec *)(w + 3 * tap) : (vec){0};
+        const vec g4 = taps > 3 ? *(const vec *)(w + 4 * tap) : (vec){0};
         const vec even = g0 + g2 + g4, odd = g1 + g3;
         const vec even2 = g0 + 4 * g2 + 16 * g4, odd2 = 2 * g1 + 8 * g3;
-        *(vec *)(u + i) = g0 * 0.25f;
-        *(vec *)(u + i + plane) = (even + odd) * (-1 / 6.0f);
-        *(vec *)(u + i + 2 * plane) = (even - odd) * (-1 / 6.0f);
-        *(vec *)(u + i + 3 * plane) = (even2 + odd2) * (1 / 24.0f);
-        *(vec *)(u + i + 4 * plane) = (even2 - odd2) * (1 / 24.0f);
-        *(vec *)(u + i + 5 * plane) = taps > 3 ? g4 : g2;
+        const float at1 = taps > 3 ? -2 / 9.0f : -1 / 6.0f, at2 = taps > 3 ? 1 / 90.0f : 1 / 24.0f;
+        *(vec *)u = g0 * (taps > 3 ? 1 : 0.25f);
+        *(vec *)(u + plane) = (even + odd) * at1;
+        *(vec *)(u + 2 * plane) = (even - odd) * at1;
+        *(vec *)(u + 3 * plane) = (even2 + odd2) * at2;
+        *(vec *)(u + 4 * plane) = (even2 - odd2) * at2;
+        if (taps > 3) {
+            const vec half = g0 + g2 * 0.25f + g4 * 0.0625f, odd_half = g1 * 0.5f + g3 * 0.125f;
+            *(vec *)(u + 5 * plane) = (half + odd_half) * (32 / 45.0f);
+            *(vec *)(u + 6 * plane) = (half - odd_half) * (32 / 45.0f);
+        }
+        *(vec *)(u + (taps + 2) * plane) = taps > 3 ? g4 : g2;
     }
 }
 
-/* v[t, h, j, c] = the transform of the 6 pixels from j * outputs on, in line h. */
-static void fc_winograd_input(ptrdiff_t lines, ptrdiff_t tiles, ptrdiff_t outputs, ptrdiff_t channels,
-                              ptrdiff_t x_line, const float *x, ptrdiff_t plane, float *v /* OUT */)
+/* The transform of the taps + 3 pixels under a tile, which lie `pixel` apart, a vector of channels of each. */
+static inline __attribute__((always_inline)) void fc_winograd_pixels(
+    const int taps, ptrdiff_t pixel, const float *x, ptrdiff_t plane, float *v /* OUT */)
 {
     typedef fc_vec_float vec;
+    const vec d0 = *(const vec *)x, d1 = *(const vec *)(x + pixel), d2 = *(const vec *)(x + 2 * pixel);
+    const vec d3 = *(const vec *)(x + 3 * pixel), d4 = *(const vec *)(x + 4 * pixel), d5 = *(const vec *)(x + 5 * pixel);
+    if (taps == 3) {
+        const vec even = d4 - 4 * d2, odd = d3 - 4 * d1, even2 = d4 - d2, odd2 = 2 * (d3 - d1);
+        *(vec *)v = 4 * d0 - 5 * d2 + d4;
+        *(vec *)(v + plane) = even + odd;
+        *(vec *)(v + 2 * plane) = even - odd;
+        *(vec *)(v + 3 * plane) = even2 + odd2;
+        *(vec *)(v + 4 * plane) = even2 - odd2;
+        *(vec *)(v + 5 * plane) = 4 * d1 - 5 * d3 + d5;
+    } else {
+        const vec d6 = *(const vec *)(x + 6 * pixel), d7 = *(const vec *)(x + 7 * pixel);
+        const vec even = d2 + d6 - 4.25f * d4, odd = d1 + d5 - 4.25f * d3;
+        const vec even2 = 0.25f * d2 - 1.25f * d4 + d6, odd2 = 0.5f * d1 - 2.5f * d3 + 2 * d5;
+        const vec half = 4 * d2 - 5 * d4 + d6, odd_half = 2 * d1 - 2.5f * d3 + 0.5f * d5;
+        *(vec *)v = d0 - d6 + 5.25f * (d4 - d2);
+        *(vec *)(v + plane) = even + odd;
+        *(vec *)(v + 2 * plane) = even - odd;
+        *(vec *)(v + 3 * plane) = even2 + odd2;
+        *(vec *)(v + 4 * plane) = even2 - odd2;
+        *(vec *)(v + 5 * plane) = half + odd_half;
+        *(vec *)(v + 6 * plane) = half - odd_half;
+        *(vec *)(v + 7 * plane) = d7 - d1 + 5.25f * (d3 - d5);
+    }
+}
+
+/* v[t, h, j, c] = the transforms of the pixels under tile j of line h; lines lie v_line apart, points `plane`. */
+static void fc_winograd_input(ptrdiff_t taps, ptrdiff_t lines, ptrdiff_t tiles, ptrdiff_t channels, ptrdiff_t x_line,
+                              const float *x, ptrdiff_t v_line, ptrdiff_t plane, float *v /* OUT */)
+{
     for (ptrdiff_t h = 0; h < lines; h++)
         for (ptrdiff_t j = 0; j < tiles; j++)
             for (ptrdiff_t c = 0; c < channels; c += FC_WINOGRAD_LANES) {
-                const float *at = x + h * x_line + j * outputs * channels + c;
-                float *to = v + (h * tiles + j) * channels + c;
-                const vec d0 = *(const vec *)at, d1 = *(const vec *)(at + channels);
-                const vec d2 = *(const vec *)(at + 2 * channels), d3 = *(const vec *)(at + 3 * channels);
-                const vec d4 = *(const vec *)(at + 4 * channels), d5 = *(const vec *)(at + 5 * channels);
-                const vec a = d4 - 4 * d2, b = d3 - 4 * d1, e = d4 - d2, f = 2 * (d3 - d1);
-                *(vec *)to = 4 * d0 - 5 * d2 + d4;
-                *(vec *)(to + plane) = a + b;
-                *(vec *)(to + 2 * plane) = a - b;
-                *(vec *)(to + 3 * plane) = e + f;
-                *(vec *)(to + 4 * plane) = e - f;
-                *(vec *)(to + 5 * plane) = 4 * d1 - 5 * d3 + d5;
+                const float *at = x + h * x_line + j * FC_OUTPUTS * channels + c;
+                float *to = v + h * v_line + j * channels + c;
+                if (taps == 3)
+                    fc_winograd_pixels(3, channels, at, plane, to);
+                else
+                    fc_winograd_pixels(5, channels, at, plane, to);
             }
 }
 
-/* y[h, q, :] = bias + the outputs of the products m[t, h, j, :], then max(0, y) if relu; `outputs` of them a tile, as
- * far as `width` reaches. */
-static void fc_winograd_output(ptrdiff_t lines, ptrdiff_t tiles, ptrdiff_t outputs, ptrdiff_t width, ptrdiff_t row,
-                               ptrdiff_t plane, const float *m, const float *bias, int relu, ptrdiff_t y_line,
-                               float *y /* OUT */)
+/* The outputs of a tile, a vector of filters of each, from its products, which lie `plane` apart. */
+static inline __attribute__((always_inline)) void fc_winograd_sums(
+    const int taps, ptrdiff_t plane, const float *m, fc_vec_float bias, fc_vec_float *out /* OUT (FC_OUTPUTS) */)
+{
+    typedef fc_vec_float vec;
+    const vec m1 = *(const vec *)(m + plane), m2 = *(const vec *)(m + 2 * plane), s = m1 + m2, d = m1 - m2;
+    const vec m3 = *(const vec *)(m + 3 * plane), m4 = *(const vec *)(m + 4 * plane), s2 = m3 + m4, d2 = m3 - m4;
+    out[0] = *(const vec *)m + s + s2 + bias;
+    out[1] = d + 2 * d2 + bias;
+    out[2] = s + 4 * s2 + bias;
+    out[3] = d + 8 * d2 + *(const vec *)(m + (taps + 2) * plane) + bias;
+    if (taps > 3) {
+        const vec m5 = *(const vec *)(m + 5 * plane), m6 = *(const vec *)(m + 6 * plane), s3 = m5 + m6, d3 = m5 - m6;
+        out[0] += s3;
+        out[1] += 0.5f * d3;
+        out[2] += 0.25f * s3;
+        out[3] += 0.125f * d3;
+    }
+}
+
+/* y[h, q, :] = bias + the outputs of the products m[t, h, j, :], as far as `width` reaches, then max(0, y) if relu; or,
+ * if pooled, the largest of two by two of them, where each line of y comes of two of m. */
+static inline __attribute__((always_inline)) void fc_winograd_lines(
+    const int taps, const int pooled, ptrdiff_t lines, ptrdiff_t tiles, ptrdiff_t width, ptrdiff_t row, ptrdiff_t m_line,
+    ptrdiff_t plane, const float *m, const float *bias, int relu, ptrdiff_t y_line, float *y /* OUT */)
 {
     typedef fc_vec_float vec;
     const vec zero = {0};
-    for (ptrdiff_t h = 0; h < lines; h++)
+    for (ptrdiff_t h = 0; h < lines; h += 1 + pooled, y += y_line)
         for (ptrdiff_t j = 0; j < tiles; j++)
             for (ptrdiff_t f = 0; f < row; f += FC_WINOGRAD_LANES) {
-                const float *at = m + (h * tiles + j) * row + f;
-                const vec m0 = *(const vec *)at, m1 = *(const vec *)(at + plane), m2 = *(const vec *)(at + 2 * plane);
-                const vec m3 = *(const vec *)(at + 3 * plane), m4 = *(const vec *)(at + 4 * plane);
-                const vec m5 = *(const vec *)(at + 5 * plane);
-                const vec s = m1 + m2, d = m1 - m2, s2 = m3 + m4, d2 = m3 - m4;
+                const float *at = m + h * m_line + j * row + f;
                 const vec b = bias ? *(const vec *)(bias + f) : zero;
-                vec out[4] = {m0 + s + s2 + b, d + 2 * d2 + b, s + 4 * s2 + b, d + 8 * d2 + m5 + b};
-                if (outputs == 2)
-                    out[1] += m5;
-                for (ptrdiff_t q = 0; q < outputs && j * outputs + q < width; q++)
-                    fc_finish_float(1, out + q, relu, NULL, y + h * y_line + (j * outputs + q) * row + f);
+                float *to = y + j * FC_OUTPUTS / (1 + pooled) * row + f;
+                vec out[FC_OUTPUTS], below[FC_OUTPUTS];
+                fc_winograd_sums(taps, plane, at, b, out);
+                if (pooled) {
+                    fc_winograd_sums(taps, plane, at + m_line, b, below);
+                    for (int q = 0; q < FC_OUTPUTS; q += 2)
+                        out[q / 2] = fc_maximum_float(fc_maximum_float(out[q], out[q + 1]),
+                                                     fc_maximum_float(below[q], below[q + 1]));
+                }
+                for (ptrdiff_t q = 0; q < FC_OUTPUTS / (1 + pooled) && j * FC_OUTPUTS + q * (1 + pooled) < width; q++)
+                    fc_finish_float(1, out + q, relu, NULL, to + q * row);
             }
+}
+
+static void fc_winograd_output(ptrdiff_t taps, int pooled, ptrdiff_t lines, ptrdiff_t tiles, ptrdiff_t width,
+                               ptrdiff_t row, ptrdiff_t m_line, ptrdiff_t plane, const float *m, const float *bias,
+                               int relu, ptrdiff_t y_line, float *y /* OUT */)
+{
+#define FC_CASE(T, P)                                                                                            \
+    if (taps == T && pooled == P)                                                                                \
+        fc_winograd_lines(T, P, lines, tiles, width, row, m_line, plane, m, bias, relu, y_line, y);
+    FC_CASE(3, 0) FC_CASE(3, 1) FC_CASE(5, 0) FC_CASE(5, 1)
+#undef FC_CASE
 }
 
 #endif
