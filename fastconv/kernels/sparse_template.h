@@ -3,31 +3,22 @@
 #define FC_LANES ((ptrdiff_t)(FC_VECTOR_BYTES / sizeof(FC_REAL)))
 
 /* List the elements of dy that are not zero, filter by filter, line after line: value, and where in x its window
- * begins.  ends[h, f] is the length of filter f's list before line h. */
+ * begins.  ends[h, f] is the length of filter f's list before line h.  Each element is written behind the list, which
+ * grows if it is not zero: there is no branch to mispredict. */
 static void FC_NAME(fc_list)(const fc_sparse *p, const FC_REAL *dy, int32_t *ends /* OUT (height + 1, filters) */,
                              int32_t *where /* OUT (filters, most) */, FC_REAL *value /* OUT (filters, most) */)
 {
-    const ptrdiff_t filters = p->filters;
-    for (ptrdiff_t f = 0; f < filters; f++)
-        ends[f] = 0;
-    for (ptrdiff_t h = 0; h < p->height; h++) {
-        int32_t *end = ends + (h + 1) * filters;
-        for (ptrdiff_t f = 0; f < filters; f++)
-            end[f] = end[f - filters];
-        for (ptrdiff_t q = 0; q < p->width; q++) {
-            const FC_REAL *at = dy + h * p->line + q * p->row;
-            for (ptrdiff_t j = 0; j < filters; j += FC_LANES) {
-                uint64_t live = FC_NONZERO(*(const FC_NAME(fc_vec) *)(at + j));
-                for (; live; live &= live - 1) {
-                    const ptrdiff_t f = j + __builtin_ctzll(live);
-                    if (f >= filters) /* padding */
-                        break;
-                    const ptrdiff_t place = f * p->most + end[f]++;
-                    where[place] = (int32_t)(h * p->x_down + q * p->x_right);
-                    value[place] = at[f];
-                }
+    for (ptrdiff_t f = 0; f < p->filters; f++, where += p->most, value += p->most) {
+        ptrdiff_t n = 0;
+        for (ptrdiff_t h = 0; h < p->height; h++) {
+            ends[h * p->filters + f] = (int32_t)n;
+            for (ptrdiff_t q = 0; q < p->width; q++) {
+                value[n] = dy[h * p->line + q * p->row + f];
+                where[n] = (int32_t)(h * p->x_down + q * p->x_right);
+                n += value[n] != 0;
             }
         }
+        ends[p->height * p->filters + f] = (int32_t)n;
     }
 }
 
