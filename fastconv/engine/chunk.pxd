@@ -244,7 +244,7 @@ cdef inline void backward_op(
     """Operation o in reverse, on the samples first : first + n of a chunk, perhaps the last ones; what it gives is added
     to gradients if add.
 
-    Where op o has ReLU in its epilogue, the op behind it masks the gradient that it hands back.
+    Where y comes of a ReLU, the op behind it masks the gradient that it hands back.
     """
     cdef Py_ssize_t i, h
     cdef const Op *op = &plan.ops[o]
@@ -255,14 +255,12 @@ cdef inline void backward_op(
     cdef real *dx = values_of(plan, work, o, True, first, packed)
     cdef real *dy = values_of(plan, work, o + 1, True, first, packed)
     cdef const real *winner = winners_of(plan, work, o + 1, first, packed)
-    cdef bint masked = o > 0 and plan.ops[o - 1].relu
-    cdef const real *mask = x if masked else NULL
-    cdef const real *pooled = y if masked else NULL  # what won is positive where what it gave is
+    cdef const real *mask = x if o > 0 and plan.ops[o - 1].rectified else NULL
     cdef real *dxh
     cdef real *dyh
     cdef Py_ssize_t *active_x = work.active + o * plan.chunk + first
     cdef Py_ssize_t *active_y = active_x + plan.chunk
-    if o == plan.n_ops - 1 and op.relu:
+    if o == plan.n_ops - 1 and op.rectified:
         for i in range(n):
             for h in range(gy.height):
                 dyh = dy + i * gy.sample + h * gy.line
@@ -271,7 +269,9 @@ cdef inline void backward_op(
         batch_norm_backward_w(n, gx, gy, x, dy, <const real *> mode.mean + op.statistics,
                               <const real *> mode.inverse + op.statistics, add, gradients + op.w, gradients + op.b)
         return
-    if op.b >= 0:
+    if op.b >= 0 and op.pooled:  # the pooling has handed back each number once
+        bias_backward(n, &plan.tensors[o + 2].g, values_of(plan, work, o + 2, True, first, packed), add, gradients + op.b)
+    elif op.b >= 0:
         bias_backward(n, gy, dy, add, gradients + op.b)
     if op.kind == ONEHOT_CONV1D:
         onehot_conv1d_backward_w(n, gx, gy, &op.window, work.codes + first * gx.width, active_x, active_y, dy, add,
@@ -303,10 +303,10 @@ cdef inline void backward_op(
     elif o == 0 and not plan.input_gradient:
         return
     elif op.kind == MAX_POOL:
-        max_pool_backward(n, gx, gy, &op.window, dy, winner, pooled, dx)
+        max_pool_backward(n, gx, gy, &op.window, dy, winner, dx)
     elif op.kind == GLOBAL_MAX_POOL1D:
         global_max_pool1d_backward(n, gx.width, gx.row, work.valid + o * plan.chunk + first, gy.sample, dy, winner,
-                                   pooled, gx.sample, dx)
+                                   gx.sample, dx)
     else:
         if op.kind == AVG_POOL:
             avg_pool_backward(n, gx, gy, &op.window, dy, dx)
@@ -342,7 +342,7 @@ cdef inline void normalise_back(
                           <const real *> mode.mean + at, <const real *> mode.inverse + at, packed + op.w,
                           <double> mode.n * gx.height * gx.width, <const real *> mode.dgamma + at,
                           <const real *> mode.dbeta + at, dx)
-    if o > 0 and plan.ops[o - 1].relu:
+    if o > 0 and plan.ops[o - 1].rectified:
         for i in range(n):
             for h in range(gx.height):
                 relu_backward(gx.width * gx.row, x + i * gx.sample + h * gx.line, dx + i * gx.sample + h * gx.line,

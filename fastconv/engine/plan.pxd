@@ -31,6 +31,7 @@ ctypedef struct Op:
     # Maps tensor i to tensor i + 1.
     Kind kind
     bint relu               # ReLU in the epilogue
+    bint rectified          # what is not positive in y hands nothing back: y comes of a ReLU, perhaps by max-pooling
     Window window
     Py_ssize_t rows         # w is (taps, rows, channels of y)
     Py_ssize_t w, b         # offsets in the packed parameters and in a chunk's gradients (gamma, beta); -1: none
@@ -39,8 +40,9 @@ ctypedef struct Op:
     Py_ssize_t statistics   # batch normalisation: offset of the channels in vectors of statistics
     Py_ssize_t index        # of the layer, for its random numbers
     Py_ssize_t block        # samples at a time
+    bint pooled             # it is a convolution, and max-pooling follows
+    bint pools              # and can be done with it, where nobody asks for what is pooled
     bint sparse             # most of dy is zero
-    bint pools              # the max-pooling behind it can be done with it, where nobody asks for what is pooled
     Py_ssize_t scratch      # then: what its gradient is worked out in
     bint deferred           # dw is taken of the whole batch at once, in the update
     double rate, eps        # dropout's rate, or the momentum of running statistics

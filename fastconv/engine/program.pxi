@@ -276,6 +276,8 @@ cdef class Program:
         check_size(k.kh * k.kw, op.rows)
         check_size(k.kh * k.kw * op.rows, t[1].g.channels)
         self._weights(index, [*size[0 if kind == "conv2d" else 1:], op.rows, t[1].g.channels], spec[2])
+        self.operations += (<double> t[1].g.height * t[1].g.width * t[1].g.channels * k.kh * k.kw
+                            * (1 if lookups else 2 * op.rows))
         return 0
 
     cdef _crop(self, Py_ssize_t height, Py_ssize_t width):
@@ -294,11 +296,7 @@ cdef class Program:
         cdef Window *k
         for o in range(plan.n_ops):
             op, t, k = &plan.ops[o], &plan.tensors[o], &plan.ops[o].window
-            if op.kind not in (ONEHOT_CONV1D, CONV1D, CONV2D):
-                continue
-            self.operations += (<double> t[1].g.height * t[1].g.width * t[1].g.channels * k.kh * k.kw
-                                * (1 if op.kind == ONEHOT_CONV1D else 2 * op.rows))
-            if op.kind == ONEHOT_CONV1D:
+            if op.kind not in (CONV1D, CONV2D):
                 continue
             reach = t[1].g.width  # outputs
             if self.winograd and op.kind == CONV2D and winograd_suits(op.rows, t[1].g.channels, t[1].g.width, k):
@@ -419,18 +417,23 @@ cdef class Program:
                 plan.ops[o].block = max(<Py_ssize_t> 1, min(plan.chunk, BLOCK_BYTES // largest))
 
     cdef _find_pooled(self):
-        """The convolutions in front of max-pooling, which leaves most of their outputs without a gradient, and which a
-        prediction does in one go with them."""
+        """What comes of a ReLU; the convolutions in front of max-pooling, which leaves most of their outputs without a
+        gradient, and which a prediction does in one go with them."""
         cdef Py_ssize_t o
         cdef Op *op
         cdef Op *pool
         cdef Plan *plan = &self.plan
+        for o in range(plan.n_ops):
+            op = &plan.ops[o]
+            op.rectified = op.relu or (op.kind in (MAX_POOL, GLOBAL_MAX_POOL1D) and o > 0
+                                       and plan.ops[o - 1].rectified)
         for o in range(plan.n_ops - 1):
             op, pool = &plan.ops[o], &plan.ops[o + 1]
-            op.sparse = (op.kind == CONV2D and pool.kind == MAX_POOL and pool.window.kh * pool.window.kw >= SPARSE
+            op.pooled = op.kind == CONV2D and pool.kind == MAX_POOL
+            op.sparse = (op.pooled and pool.window.kh * pool.window.kw >= SPARSE
                          and pool.window.sh >= pool.window.kh and pool.window.sw >= pool.window.kw
                          and sparse_suits(&plan.tensors[o].g, &op.window, self._itemsize()))
-            op.pools = (op.kind == CONV2D and pool.kind == MAX_POOL and pool.window.kh == 2 and pool.window.kw == 2
+            op.pools = (op.pooled and pool.window.kh == 2 and pool.window.kw == 2
                         and pool.window.sh == 2 and pool.window.sw == 2
                         and (op.u >= 0 or pooled_suits(&plan.tensors[o].g, &plan.tensors[o + 1].g, &op.window)))
             if op.sparse:
@@ -477,9 +480,7 @@ cdef class Program:
         t.winner_whole = learns or t.y_whole
         if learns and taker != NULL and taker.kind in (CONV1D, CONV2D, DENSE, BATCH_NORM):
             t.y_whole = True
-        if learns and giver != NULL and (giver.kind in (RELU, SIGMOID, TANH) or giver.relu and not pools):
-            t.y_whole = True
-        if learns and i > 1 and giver.kind in (MAX_POOL, GLOBAL_MAX_POOL1D) and plan.ops[i - 2].relu:
+        if learns and giver != NULL and (giver.kind in (RELU, SIGMOID, TANH) or giver.rectified and not pools):
             t.y_whole = True
 
     cdef int _cut_strips(self) except -1:

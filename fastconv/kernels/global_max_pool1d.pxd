@@ -29,9 +29,8 @@ cdef inline void global_max_pool1d_forward(
 cdef inline void global_max_pool1d_backward(
     Py_ssize_t n, Py_ssize_t length, Py_ssize_t row,
     const Py_ssize_t *valid, Py_ssize_t y_sample, const real *dy, const real *winner,
-    const real *mask,  # laid out as dy, or NULL: what is not positive there hands nothing back
     Py_ssize_t x_sample,
-    real *dx,          # OUT (n, length, row)
+    real *dx,  # OUT (n, length, row)
 ) noexcept nogil:
     """dx[i, p, c] = dy[i, c] where p won, else 0."""
     cdef Py_ssize_t i, c
@@ -39,5 +38,4 @@ cdef inline void global_max_pool1d_backward(
         memset(dx + i * x_sample, 0, length * row * sizeof(real))
         if valid[i] > 0:
             for c in range(row):
-                if mask == NULL or not mask[i * y_sample + c] <= 0:
-                    dx[i * x_sample + <Py_ssize_t> winner[i * row + c] * row + c] = dy[i * y_sample + c]
+                dx[i * x_sample + <Py_ssize_t> winner[i * row + c] * row + c] = dy[i * y_sample + c]

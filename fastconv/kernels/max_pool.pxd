@@ -14,8 +14,8 @@ cdef extern from "pool.h" nogil:
         int disjoint
     void fc_max_pool_float(const fc_pool *, const float *, float *, float *)
     void fc_max_pool_double(const fc_pool *, const double *, double *, double *)
-    void fc_max_pool_backward_float(const fc_pool *, const float *, const float *, const float *, float *)
-    void fc_max_pool_backward_double(const fc_pool *, const double *, const double *, const double *, double *)
+    void fc_max_pool_backward_float(const fc_pool *, const float *, const float *, float *)
+    void fc_max_pool_backward_double(const fc_pool *, const double *, const double *, double *)
 
 
 cdef inline fc_pool pooling(const Grid *gx, const Grid *gy, const Window *k) noexcept nogil:
@@ -54,8 +54,7 @@ cdef inline void max_pool_forward(
 cdef inline void max_pool_backward(
     Py_ssize_t n, const Grid *gx, const Grid *gy, const Window *k,
     const real *dy, const real *winner,
-    const real *mask,  # laid out as dy, or NULL: what is not positive there hands nothing back
-    real *dx,          # OUT
+    real *dx,  # OUT
 ) noexcept nogil:
     """dx[i, p*sh + u, q*sw + v, c] = the sum of dy[i, p, q, c] over the windows that (u, v) won."""
     cdef Py_ssize_t i, size = gy.height * gy.width * gy.row
@@ -66,8 +65,6 @@ cdef inline void max_pool_backward(
         if not covered:
             clear(gx, dx + i * gx.sample)
         if real is float:
-            fc_max_pool_backward_float(&p, dy + i * gy.sample, winner + i * size,
-                                       mask + i * gy.sample if mask != NULL else mask, dx + i * gx.sample)
+            fc_max_pool_backward_float(&p, dy + i * gy.sample, winner + i * size, dx + i * gx.sample)
         else:
-            fc_max_pool_backward_double(&p, dy + i * gy.sample, winner + i * size,
-                                        mask + i * gy.sample if mask != NULL else mask, dx + i * gx.sample)
+            fc_max_pool_backward_double(&p, dy + i * gy.sample, winner + i * size, dx + i * gx.sample)

@@ -24,22 +24,19 @@ static void FC_NAME(fc_max_pool)(const fc_pool *p, const FC_REAL *x, FC_REAL *y 
             }
 }
 
-/* dx = dy at each window's winner, where mask > 0 (mask is laid out as dy, or NULL), and 0 at its other pixels; added
- * to dx where windows overlap. */
+/* dx = dy at each window's winner, and 0 at its other pixels; added to dx where windows overlap. */
 static void FC_NAME(fc_max_pool_backward)(const fc_pool *p, const FC_REAL *dy, const FC_REAL *winner,
-                                          const FC_REAL *mask, FC_REAL *dx /* OUT, IN too unless disjoint */)
+                                          FC_REAL *dx /* OUT, IN too unless disjoint */)
 {
     typedef FC_NAME(fc_vec) vec;
     typedef FC_NAME(fc_bits) bits;
-    const vec zero = {0};
     for (ptrdiff_t h = 0; h < p->height; h++)
         for (ptrdiff_t q = 0; q < p->width; q++)
             for (ptrdiff_t c = 0; c < p->row; c += FC_LANES) {
                 FC_REAL *at = dx + h * p->x_down + q * p->x_right + c;
                 const vec which = *(const vec *)(winner + h * p->winner_line + q * p->row + c);
-                vec g = *(const vec *)(dy + h * p->y_line + q * p->row + c), k = {0};
-                if (mask)
-                    g = (vec)((bits)g & ~(*(const vec *)(mask + h * p->y_line + q * p->row + c) <= zero));
+                const vec g = *(const vec *)(dy + h * p->y_line + q * p->row + c);
+                vec k = {0};
                 for (ptrdiff_t u = 0; u < p->kh; u++)
                     for (ptrdiff_t v = 0; v < p->kw; v++, k += 1) {
                         vec *d = (vec *)(at + u * p->x_line + v * p->x_pixel);
