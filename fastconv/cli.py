@@ -157,10 +157,8 @@ def reproduce(options):
     from fastconv import reproduce as studies
 
     if options.list:
-        print(f"{'study':<18}{'data':<10}what it is")
         for name, text in studies.STUDIES.items():
-            print(f"{name:<18}{studies.study(name).DATA:<10}{text}")
-        print("data: the folder in --data that is read; without it what comes with the package stands in")
+            print(f"{name:<18}{text} (data folder: {studies.study(name).DATA})")
         return 0
     if options.study is None:
         raise RangeError(f"reproduce: expected a study, one of {', '.join(studies.STUDIES)}, or all")

@@ -118,19 +118,18 @@ class Study:
         os.makedirs(out, exist_ok=True)
         started = time.perf_counter()
         results, sections, stopped = self.results, [], None
-        self.echo(self.introduction().text())
-        for words, method in self.PARTS:
-            self.finished.clear()
-            self.running = words
-            try:
-                section = getattr(self, method)()
-            except (KeyboardInterrupt, Exception) as error:
-                stopped, section = error, self.broken_off(words, error)
-                results["interrupted_in"] = words
-            sections.append(section)
-            self.echo("\n" + section.text())
-            if stopped:
-                break
+        words = "introduction"
+        try:
+            self.echo(self.introduction().text())
+            for words, method in self.PARTS:
+                self.finished.clear()
+                self.running = words
+                sections.append(getattr(self, method)())
+                self.echo("\n" + sections[-1].text())
+        except (KeyboardInterrupt, Exception) as error:
+            stopped, results["interrupted_in"] = error, words
+            sections.append(self.broken_off(words, error))
+            self.echo("\n" + sections[-1].text())
         results["complete"] = stopped is None
         results["seconds"] = time.perf_counter() - started
         summary = self.summary()

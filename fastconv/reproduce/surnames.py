@@ -608,10 +608,10 @@ class Surnames(Study):
         return Section(
             "6. What the course proposes to add",
             [
-                f"The best network again, {self.updates['best']:,} updates of {BATCH} names, and one thing changed at a "
-                "time: biases in all layers, max-pooling over 2 positions after each convolution, a third convolution of "
-                "30 filters of width 5, dilation 2 in the second convolution, or 128 filters in place of 30. All else is "
-                "the same, the learning rate included: nothing is tuned for the change. Seconds are those of training, "
+                f"The best network again, {self.updates['best']:,} updates of {BATCH} names, one change at a time: "
+                "biases in all layers, max-pooling over 2 positions after each convolution, a third convolution of 30 "
+                "filters of width 5, dilation 2 in the second convolution, or 128 filters in place of 30. All else is "
+                "the same, the learning rate too: nothing is tuned for the change. Seconds are those of training, "
                 "evaluations included (median); names a second follow from them.",
                 Table(
                     "Original and here",
