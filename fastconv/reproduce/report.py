@@ -77,6 +77,21 @@ class Table:
         head, *rows = ["  ".join(line).rstrip() for line in cells]
         return "\n".join([self.title, head, "-" * max(map(len, (head, *rows))), *rows])
 
+    def markdown(self):
+        """Return the table in Markdown, without its title.
+
+        Examples
+        --------
+        >>> from fastconv.reproduce.report import Table
+        >>> print(Table("Seconds", ("run", "here"), [("plain", "1.5")]).markdown())
+        | run | here |
+        | :--- | ---: |
+        | plain | 1.5 |
+        """
+        rule = [":---" if c < self.left else "---:" for c in range(len(self.head))]
+        rows = [[cell.replace("|", "\\|") for cell in row] for row in self.rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in (self.head, rule, *rows))
+
     def html(self):
         """Return the table as HTML that scrolls sideways where the page is too narrow."""
 

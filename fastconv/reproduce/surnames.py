@@ -5,9 +5,9 @@ with and without compensation for classes of unequal size, the best network, its
 updates, and what the course proposes to add to the network.
 """
 
+import math
 import time
 from dataclasses import asdict
-from math import prod
 
 import numpy as np
 from sklearn.metrics import confusion_matrix
@@ -572,7 +572,7 @@ class Surnames(Study):
     def extras_section(self, networks):
         """Return the section on what the course proposes to add."""
         (base, best), *others = networks.items()
-        rows, shares = [], {"lowest": [], "mean": [], "highest": []}
+        rows, shares = [], {"lowest seed": [], "mean": [], "highest seed": []}
         for label, network in networks.items():
             accuracies, seconds = network["validation_accuracy"], float(np.median(network["seconds"]))
             for name, value in zip(shares, (min(accuracies), network["mean"], max(accuracies)), strict=True):
@@ -604,7 +604,11 @@ class Surnames(Study):
             f"validation name is {100 / len(self.validation[1]):.1f} points."
         )
         count = len(self.seeds)
-        title = f"Validation names, {count} seed{'s' * (count > 1)}"
+        title = f"What is added to the best network, {count} seed{'s' * (count > 1)} each"
+        limits = (
+            10 * math.floor(10 * min(shares["lowest seed"])),
+            10 * math.floor(10 * max(shares["highest seed"])) + 10,
+        )
         return Section(
             "6. What the course proposes to add",
             [
@@ -621,7 +625,13 @@ class Surnames(Study):
                     ),
                     rows,
                 ),
-                Picture("extras", seen, lambda plots: plots.accuracy_by_class(list(networks), shares, title)),
+                Picture(
+                    "extras",
+                    seen,
+                    lambda plots: plots.accuracy_by_class(
+                        list(networks), shares, title, limits, "validation accuracy (%)"
+                    ),
+                ),
             ],
         )  # fmt: skip
 
@@ -685,7 +695,7 @@ def initialise(net, seed):
         layer, kind = key.split(".")
         if kind == "w":
             rng = np.random.default_rng([seed, int(layer)])
-            w[...] = rng.normal(0, np.sqrt(2 / prod(shapes[int(layer)])), w.shape)
+            w[...] = rng.normal(0, np.sqrt(2 / math.prod(shapes[int(layer)])), w.shape)
 
 
 def shares_by_class(confusion):
