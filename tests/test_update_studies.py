@@ -99,5 +99,5 @@ def test_a_document_without_the_section_is_refused(run, capsys):
 
 def test_the_document_has_the_section_and_speaks_of_every_study(script):
     text = script.DOCUMENT.read_text(encoding="utf-8")
-    assert replace_section(text, script.BEGIN, script.END, "new").count("new") > text.count("new")
+    assert f"{script.BEGIN}\nnew\n{script.END}" in replace_section(text, script.BEGIN, script.END, "new")
     assert [name for name in STUDIES if f"\n### {name}\n" not in text] == []
