@@ -11,7 +11,8 @@ import pathlib
 import sys
 
 from fastconv.bench import TASKS, convolutions, images, suite, timing
-from fastconv.files import write_atomically
+from fastconv.errors import DataError
+from fastconv.files import replace_section, write_atomically
 from fastconv.reproduce.report import png
 
 README = pathlib.Path(__file__).resolve().parent.parent / "README.md"
@@ -441,10 +442,10 @@ def main(arguments=None):
     parser.add_argument("--quick", action="store_true", help="one short run of each, to try it on a copy")
     options = parser.parse_args(arguments)
     text = options.readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        parser.error(f"{options.readme}: holds no section between {BEGIN} and {END}")
+    try:
+        replace_section(text, BEGIN, END, "")
+    except DataError as error:  # before anything is timed
+        parser.error(f"{options.readme}: {error}")
     if options.results:
         results = json.loads(pathlib.Path(options.results).read_text(encoding="utf-8"))
     else:
@@ -454,7 +455,7 @@ def main(arguments=None):
     folder.mkdir(exist_ok=True)
     for task in PICTURES:
         write_atomically(folder / f"{task}.png", png(suite.chart(results[task]), DPI))
-    write_atomically(options.readme, f"{before}{BEGIN}\n{section(results)}\n{END}{after}")
+    write_atomically(options.readme, replace_section(text, BEGIN, END, section(results)))
     print("\n".join(goals(results)))
 
 

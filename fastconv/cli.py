@@ -1,16 +1,18 @@
 """The command line: fastconv reproduce | bench | train | predict | info."""
 
 import argparse
+import functools
 import json
 import os
 import sys
 
-from fastconv.errors import DataError, FastconvError
+from fastconv.errors import DataError, FastconvError, RangeError
 from fastconv.files import write_atomically
 
 EXAMPLES = """examples:
   fastconv reproduce surnames                        the surname ConvNet on the bundled names
   fastconv reproduce surnames --data FOLDER          the same on the course's files
+  fastconv reproduce all --data FOLDER --out reports every study, on the data in FOLDER's folders
   fastconv bench --chart bench.png --json bench.json the 100-update timing
   fastconv bench --task prediction                   names a second
   fastconv train names.tsv --model names.safetensors
@@ -154,12 +156,15 @@ def reproduce(options):
     """Reproduce a study."""
     from fastconv import reproduce as studies
 
-    if options.list or options.study is None:
+    if options.list:
         for name, text in studies.STUDIES.items():
-            print(f"{name:<18}{text}")
-        return 0 if options.list else 2
+            print(f"{name:<18}{text} (data folder: {studies.study(name).DATA})")
+        return 0
+    if options.study is None:
+        raise RangeError(f"reproduce: expected a study, one of {', '.join(studies.STUDIES)}, or all")
     settings = ("data", "out", "quick", "threads", "seed", "epochs", "force")
     settings = {name: getattr(options, name) for name in settings}
+    settings["echo"] = functools.partial(print, flush=True)  # into a file too, while it runs
     if options.study == "all":
         studies.run_all(**settings)
     else:

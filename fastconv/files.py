@@ -1,7 +1,9 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and sections of texts."""
 
 import os
 import tempfile
+
+from fastconv.errors import DataError
 
 
 def write_atomically(path, content):
@@ -25,3 +27,29 @@ def write_atomically(path, content):
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def replace_section(text, begin, end, section):
+    """Return a text with what stands between two markers replaced.
+
+    Parameters
+    ----------
+    text, begin, end, section : str
+        The markers stay, on lines of their own.
+
+    Raises
+    ------
+    DataError
+        If the text does not hold the markers, in this order.
+
+    Examples
+    --------
+    >>> from fastconv.files import replace_section
+    >>> replace_section("before <a>old<b> after", "<a>", "<b>", "new")
+    'before <a>\\nnew\\n<b> after'
+    """
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise DataError(f"holds no section between {begin} and {end}")
+    return f"{before}{begin}\n{section}\n{end}{after}"

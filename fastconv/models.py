@@ -1,5 +1,6 @@
 """Named architectures."""
 
+from fastconv.errors import RangeError
 from fastconv.layers import (
     BatchNorm,
     Conv1D,
@@ -8,6 +9,7 @@ from fastconv.layers import (
     Dropout,
     Flatten,
     ImageInput,
+    MaxPool1D,
     MaxPool2D,
     OneHotConv1D,
     OneHotInput,
@@ -17,49 +19,61 @@ from fastconv.network import Sequential
 
 
 def surname_convnet(
-    alphabet_size, length, n_classes, filters=(20, 20), widths=(5, 3), bias=False, dtype="float32", seed=0
-):
-    """Return the assignment's network: two convolutions with ReLU and a dense layer.
+    alphabet_size, length, n_classes, filters=(20, 20), widths=(5, 3), bias=False, dtype="float32", seed=0,
+    dilations=None, pool_size=1,
+):  # fmt: skip
+    """Return the assignment's network: two convolutions with ReLU, or any number of them, and a dense layer.
 
     Parameters
     ----------
     alphabet_size, length, n_classes : int
         Characters, characters of a name, classes.
-    filters, widths : pair of int
+    filters, widths : sequence of int
         Number and width of the filters of each convolution.
     bias : bool
         Add biases to all layers (the original has none).
     dtype, seed
         As in :class:`Sequential`.
+    dilations : sequence of int, optional
+        Of each convolution; by default 1.
+    pool_size : int
+        Positions of which max-pooling keeps the largest, after each convolution; 1 leaves it out.
 
     Returns
     -------
     Sequential
 
+    Raises
+    ------
+    RangeError
+        If there are not as many widths and dilations as numbers of filters.
+    ShapeError
+        If the strings are too short for the convolutions.
+
     References
     ----------
-    KTH DD2424, assignment 3.
+    KTH DD2424, assignment 3; dilations, pooling, biases and further convolutions are what it proposes to add.
 
     Examples
     --------
     >>> import fastconv as fc
     >>> fc.models.surname_convnet(28, 19, 18, filters=(30, 30), widths=(5, 5)).output_shape
     (18,)
+    >>> fc.models.surname_convnet(28, 19, 18, filters=(30, 30, 30), widths=(5, 5, 5), dilations=(1, 2, 1)).layers[2]
+    Conv1D(filters=30, kernel_size=5, stride=1, padding=0, dilation=2, bias=False, init='he')
     """
-    (n1, n2), (k1, k2) = filters, widths
-    return Sequential(
-        [
-            OneHotConv1D(n1, k1, bias=bias),
-            ReLU(),
-            Conv1D(n2, k2, bias=bias),
-            ReLU(),
-            Flatten(),
-            Dense(n_classes, bias=bias),
-        ],
-        input=OneHotInput(length, alphabet_size),
-        dtype=dtype,
-        seed=seed,
-    )
+    dilations = (1,) * len(filters) if dilations is None else dilations
+    if not len(filters) == len(widths) == len(dilations):
+        raise RangeError(
+            f"surname_convnet: expected as many widths and dilations as filters, {len(filters)}, got {len(widths)} and "
+            f"{len(dilations)}"
+        )
+    layers = []
+    for n, width, dilation in zip(filters, widths, dilations, strict=True):
+        layers.append((Conv1D if layers else OneHotConv1D)(n, width, dilation=dilation, bias=bias))
+        layers += [ReLU(), *[MaxPool1D(pool_size)] * (pool_size != 1)]
+    layers += [Flatten(), Dense(n_classes, bias=bias)]
+    return Sequential(layers, input=OneHotInput(length, alphabet_size), dtype=dtype, seed=seed)
 
 
 def cifar_convnet(

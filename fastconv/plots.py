@@ -216,7 +216,7 @@ def image_grid(images, titles=None, marked=(), columns=5):
     return figure
 
 
-def accuracy_by_class(class_names, shares, title):
+def accuracy_by_class(class_names, shares, title, limits=(0, 100), xlabel="share (%)"):
     """Return a figure of a share for each class.
 
     Parameters
@@ -225,6 +225,9 @@ def accuracy_by_class(class_names, shares, title):
     shares : dict of str to list of float or None
         By label, for each class a share from 0 to 1, or None where there is none.
     title : str
+    limits : (float, float)
+        Of the axis, in percent.
+    xlabel : str
 
     Returns
     -------
@@ -249,8 +252,8 @@ def accuracy_by_class(class_names, shares, title):
         axes.axhline(place + 0.5, color=GREY, linewidth=0.5, alpha=0.4)
     axes.set_yticks(places, class_names)
     axes.set_ylim(k - 0.4, -0.6)
-    axes.set_xlim(0, 100)
-    axes.set_xlabel("share (%)")
+    axes.set_xlim(limits)
+    axes.set_xlabel(xlabel)
     axes.set_title(title)
     axes.grid(axis="x", alpha=0.3)
     figure.legend(loc="outside lower center", ncols=3, fontsize=9, frameon=False)

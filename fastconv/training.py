@@ -198,8 +198,9 @@ class Trainer:
             Updates between two records; by default an epoch. The end of the call always makes one.
         callbacks : iterable of callable
             Each is called with (trainer, record) after a record; one that returns True ends the call.
-        progress : bool, optional
-            Show a progress bar; by default if the standard error stream is a terminal.
+        progress : bool or str, optional
+            Show a progress bar, with these words in front if it is a str; by default one without words, if the standard
+            error stream is a terminal.
         sample_weight : (N,) array, optional
 
         Returns
@@ -622,4 +623,5 @@ def _bar(total, progress):
     from tqdm import tqdm
 
     shown = sys.stderr.isatty() if progress is None else bool(progress)
-    return tqdm(total=total, unit="update", disable=not shown, leave=False, file=sys.stderr)
+    words = progress if isinstance(progress, str) else None
+    return tqdm(desc=words, total=total, unit="update", disable=not shown, leave=False, file=sys.stderr)

@@ -116,18 +116,6 @@ def test_info(model, capsys):
     assert "OneHotConv1D" in capsys.readouterr().out
 
 
-def test_reproduce_lists_and_names_the_studies(capsys):
-    assert main(["reproduce", "--list"]) == 0
-    assert capsys.readouterr().out.startswith("surnames")
-    assert "unknown study 'nothing'; known: surnames" in fails(capsys, "reproduce", "nothing")
-
-
-def test_reproduce_names_the_missing_files(tmp_path, capsys):
-    message = fails(capsys, "reproduce", "surnames", "--data", tmp_path, "--out", tmp_path / "out")
-    assert "ascii_names.txt, category_labels.txt, Validation_Inds.txt missing" in message
-    assert not (tmp_path / "out").exists()
-
-
 def test_bench_prints_the_table_and_writes_json(tmp_path, capsys):
     path = tmp_path / "bench.json"
     arguments = ["--updates", "4", "--batch-size", "10", "--threads", "1", "--quick", "--json", str(path)]

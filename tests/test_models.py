@@ -1,4 +1,4 @@
-"""The named networks over images: sizes that are known, and what dropout and batch normalisation change."""
+"""The named networks: sizes that are known, and what is added on request."""
 
 import numpy as np
 import pytest
@@ -13,6 +13,31 @@ def shapes(net):
 
 def kinds(net):
     return [type(layer).__name__ for layer in net.layers]
+
+
+def test_the_surname_network_has_the_assignment_s_layers_and_weights():
+    net = models.surname_convnet(28, 19, 18, (30, 20), (5, 3))
+    assert kinds(net) == ["OneHotConv1D", "ReLU", "Conv1D", "ReLU", "Flatten", "Dense"]
+    assert {name: array.shape for name, array in net.params.items()} == {
+        "0.w": (5, 28, 30), "2.w": (3, 30, 20), "5.w": (13 * 20, 18)
+    }  # fmt: skip
+
+
+def test_the_surname_network_takes_what_the_assignment_proposes_to_add():
+    net = models.surname_convnet(28, 29, 18, (8, 9, 10), (5, 3, 2), True, dilations=(1, 2, 1), pool_size=2)
+    assert kinds(net) == ["OneHotConv1D", *["ReLU", "MaxPool1D", "Conv1D"] * 2, "ReLU", "MaxPool1D", "Flatten", "Dense"]
+    assert shapes(net) == [(5, 28, 8), (8,), (3, 8, 9), (9,), (2, 9, 10), (10,), (10, 18), (18,)]
+
+
+@pytest.mark.parametrize(("widths", "dilations"), [((5,), None), ((5, 3, 3), None), ((5, 3), (1,))])
+def test_a_surname_network_of_unequal_numbers_is_refused(widths, dilations):
+    with pytest.raises(errors.RangeError, match="surname_convnet: expected as many widths and dilations as filters, 2"):
+        models.surname_convnet(28, 19, 18, (20, 20), widths, dilations=dilations)
+
+
+def test_strings_that_are_too_short_name_the_layer():
+    with pytest.raises(errors.ShapeError, match="layer 2, Conv1D"):
+        models.surname_convnet(28, 8, 18, (20, 20), (5, 5))
 
 
 def test_net_r_has_the_layers_of_the_practical():

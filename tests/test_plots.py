@@ -154,6 +154,11 @@ def test_a_class_without_a_share_has_no_mark():
     np.testing.assert_array_equal(np.ma.filled(marks.get_offsets()[:, 0], np.nan), [25, np.nan])
 
 
+def test_shares_may_be_drawn_on_a_part_of_the_axis():
+    axes = plots.accuracy_by_class(["a"], {"here": [0.5]}, "t", (40, 60), "accuracy (%)").axes[0]
+    assert axes.get_xlim() == (40, 60) and axes.get_xlabel() == "accuracy (%)"
+
+
 def test_timing_bars_are_sorted_and_say_what_was_scaled():
     axes = plots.timing_bars(timing_rows()).axes[0]
     assert [bar.get_width() for bar in axes.patches] == [0.02, 82.0]

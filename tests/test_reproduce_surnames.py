@@ -22,7 +22,7 @@ from fastconv.reproduce.report import Picture, Section, Table
 
 PICTURES = (
     "gradient-errors", "losses", "confusion-plain", "confusion-weighted", "confusion-undersampled", "confusion-best",
-    "accuracy-by-class", "timing",
+    "accuracy-by-class", "timing", "extras",
 )  # fmt: skip
 TIMING = {
     "settings": {"updates": 10},
@@ -184,6 +184,7 @@ def test_a_full_run_has_the_original_s_settings():
     assert study.batches == (2, 18, 118, 1062)
     assert study.seeds == [3, 4, 5, 6, 7]
     assert (surnames.BATCH, surnames.RATE, surnames.MOMENTUM) == (19, 0.001, 0.9)
+    assert surnames.EXTRAS["best network"] == {} and surnames.EXTRAS["128 filters"] == {"filters": (128, 128)}
     assert (surnames.BALANCE_NET, surnames.BEST_NET) == (
         {"filters": (20, 20), "widths": (5, 3)},
         {"filters": (30, 30), "widths": (5, 5)},
@@ -210,6 +211,41 @@ def test_a_quick_run_finishes_every_part(quick):
     assert [entry["seed"] for entry in results["best"]["seeds"]] == [0]
     assert list(results["guesses"]) == list(surnames.NAMES)
     assert results["timing"]["rows"] == TIMING["rows"]
+    assert list(results["extras"]) == list(surnames.EXTRAS)
+
+
+def test_what_is_added_is_compared_with_the_same_best_network(quick):
+    results, _, _ = quick
+    best, *others = results["extras"].values()
+    assert best["validation_accuracy"] == [entry["validation_accuracy"] for entry in results["best"]["seeds"]]
+    assert best["mean"] == results["best"]["median_accuracy"]  # of one seed
+    assert len({network["weights"] for network in (best, *others)}) == len(surnames.EXTRAS)
+    assert all(network["seconds"][0] > 0 for network in others)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "words"),
+    [
+        ([(0.5, 0.6), (0.6, 0.7), (0.4, 0.5)],
+         "highest with up, 65.00%, and lowest with down, 45.00%; the best network has 55.00%. Better than it with "
+         "every seed: up; worse with every seed: down. A network's seeds differ by up to 10.0 points; one validation "
+         "name is 0.3 points."),
+        ([(0.5, 0.6), (0.6, 0.5), (0.5, 0.7)],
+         "highest with down, 60.00%, and lowest with up, 55.00%; the best network has 55.00%. Better than it with "
+         "every seed: none; worse with every seed: none. A network's seeds differ by up to 20.0 points"),
+    ],
+)  # fmt: skip
+def test_the_sentence_on_what_is_added_follows_from_the_accuracies(accuracies, words):
+    study = surnames.Surnames(None, Options())
+    networks = {
+        label: {"weights": 9, "validation_accuracy": both, "train_accuracy": both, "seconds": [1.0, 3.0],
+                "mean": sum(both) / 2}
+        for label, both in zip(("best network", "up", "down"), accuracies, strict=True)
+    }  # fmt: skip
+    *_, table, picture = study.extras_section(networks).parts
+    assert words in picture.sentence
+    assert table.rows[0][2] == "51.19%" and table.rows[1][0] == "with up"
+    assert table.rows[1][-2:] == ("2.00", f"{30_218 * 19 / 2:,.0f}")
 
 
 def test_accuracies_are_those_of_the_confusion_matrices(quick):
@@ -326,7 +362,7 @@ def nothing_computed(monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("something was computed")
 
-    for part in ("gradient_check", "balance", "best", "timing"):
+    for _, part in surnames.Surnames.PARTS:
         monkeypatch.setattr(surnames.Surnames, part, refuse)
 
 
@@ -390,6 +426,7 @@ def test_on_ctrl_c_what_is_done_so_far_is_written_and_said(tmp_path, timing, mon
     assert results["complete"] is False
     assert list(results["balance"]) == finished
     assert results["gradient_check"]["largest_error"] <= 1e-6
+    assert "extras" not in results
     assert "Interrupted" in "\n".join(printed) and "Interrupted" in (tmp_path / "report.html").read_text()
     assert not timing
 

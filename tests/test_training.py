@@ -1,5 +1,6 @@
 """Training: the same bits however it is cut up, the twin's updates, and what is told on the way."""
 
+import re
 import signal
 import sys
 import threading
@@ -561,6 +562,12 @@ def test_progress_goes_to_the_standard_error_stream(capsys):
     fc.Trainer(net, batch_size=5).fit(x, y, updates=3, validation=(x, y), progress=True)
     out, err = capsys.readouterr()
     assert "update" in err and not out
+
+
+def test_words_for_the_progress_bar_stand_in_front_of_it(capsys):
+    net, x, y = distinct(10)
+    fc.Trainer(net, batch_size=5).fit(x, y, updates=3, progress="names: seed 3")
+    assert re.search(r"names: seed 3: +\d+%.*update", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("progress", [None, False])

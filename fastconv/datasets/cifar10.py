@@ -66,7 +66,8 @@ def load_cifar10(folder, validation=0.1):
                 raise DataError(f"{', '.join(missing)} missing; the other batches are there")
     raise DataError(
         f"{folder}: expected CIFAR-10's binary version, data_batch_1.bin to data_batch_5.bin and test_batch.bin, or "
-        "the Python version, the same names without .bin; fetch_cifar10() downloads it"
+        f"the Python version, the same names without .bin: {ARCHIVE} unpacked there; in Python "
+        "fetch_cifar10() downloads it"
     )
 
 

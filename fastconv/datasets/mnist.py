@@ -61,7 +61,7 @@ def load_mnist(folder, validation=0.1):
     if missing:
         raise DataError(
             f"{folder}: {', '.join(missing)} missing; expected the official files of MNIST, gzipped or not: "
-            f"{', '.join(HASHES)}; fetch_mnist() downloads them"
+            f"{', '.join(HASHES)}; they are at {MIRROR}/, and in Python fetch_mnist() downloads them"
         )
     train_images, train_labels, test_images, test_labels = paths.values()
     train, test = _read_pair(train_images, train_labels), _read_pair(test_images, test_labels)

@@ -86,7 +86,8 @@ def _load_course(folder):
     if missing:
         raise DataError(
             f"{folder}: {', '.join(missing)} missing; expected the files of the course's assignment 3: "
-            f"{', '.join(COURSE_FILES)}"
+            f"{', '.join(COURSE_FILES)}; KTH's DD2424 hands them out with it, and fetch_surnames() downloads the names "
+            "that they were made from"
         )
     path, lines = _read_lines(folder, "category_labels.txt")
     target_names = []

@@ -3,7 +3,7 @@
 import importlib
 import os
 
-from fastconv.errors import DataError, RangeError
+from fastconv.errors import DataError, FastconvError, RangeError
 from fastconv.reproduce import report
 
 STUDIES = {
@@ -64,7 +64,8 @@ def run(
     -------
     dict
         What ``results.json`` holds: ``study``, ``complete``, ``settings``, ``machine``, ``original``, ``seconds``,
-        ``figures``, ``interrupted_in`` if it was, and what each part found.
+        ``figures``, ``comparison`` (rows of what, original, here), ``original_data`` (on what data the original's
+        figures were found), ``interrupted_in`` if it was, and what each part found.
 
     Raises
     ------
@@ -80,11 +81,14 @@ def run(
     kind = study(name)
     out = f"{name}-report" if out is None else os.fspath(out)
     report.check_folder(out, force)
+    check_data(data)
     return kind(data, Options(quick, threads, seed, epochs, progress, echo)).run(out)
 
 
 def run_all(data=None, out=None, epochs=None, force=False, echo=print, **options):
     """Reproduce all studies, each into a folder of its own, and write a page that leads to the reports.
+
+    A study that fails does not keep the others from being run.
 
     Parameters
     ----------
@@ -105,23 +109,42 @@ def run_all(data=None, out=None, epochs=None, force=False, echo=print, **options
 
     Raises
     ------
+    DataError
+        If the data are not a folder, or the reports' folder is not empty; nothing is computed then. If studies failed,
+        after the others have been run; they are named.
     KeyboardInterrupt
         On Ctrl-C, after the reports that are done and the page have been written.
     """
     out = "reports" if out is None else os.fspath(out)
     report.check_folder(out, force)
-    if data is not None and not os.path.isdir(data):
-        raise DataError(f"{data}: not a folder; expected one with folders of data: surnames, cifar10, mnist")
-    found = {}
+    check_data(data)
+    kinds = {name: study(name) for name in STUDIES}
+    folders = {name: None if data is None else os.path.join(data, kind.DATA) for name, kind in kinds.items()}
+    for name, folder in folders.items():
+        if folder and not os.path.isdir(folder):
+            echo(f"{name}: {folder} is not there; what comes with the package stands in for it")
+            folders[name] = None
+    found, failed = {}, {}
     try:
-        for name in STUDIES:
-            folder = None if data is None else os.path.join(data, study(name).DATA)
-            if folder and not os.path.isdir(folder):
-                echo(f"{name}: {folder} is not there; what comes with the package stands in for it")
-                folder = None
-            settings = options | ({"epochs": epochs} if study(name).EPOCHS else {})
-            found[name] = run(name, folder, os.path.join(out, name), force=force, echo=echo, **settings)
+        for number, (name, kind) in enumerate(kinds.items(), 1):
+            echo(f"\n== {number} of {len(kinds)}: {name}, {STUDIES[name]}\n")
+            settings = options | ({"epochs": epochs} if kind.EPOCHS else {})
+            try:
+                found[name] = run(name, folders[name], os.path.join(out, name), force=force, echo=echo, **settings)
+            except (FastconvError, OSError) as error:
+                failed[name] = str(error)
+                echo(f"{name} failed: {error}")
     finally:
-        report.write_index(out, {name: study(name).TITLE for name in STUDIES})
+        report.write_index(out, {name: kind.TITLE for name, kind in kinds.items()}, failed)
         echo(f"Reports: {os.path.join(out, report.INDEX)}")
+    if failed:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+        raise DataError(f"reproduce: {len(failed)} of {len(kinds)} studies failed: {reasons}")
     return found
+
+
+def check_data(folder):
+    """Raise an error unless what the user names as data is a folder, or nothing is named."""
+    if folder is not None and not os.path.isdir(folder):
+        state = "a file" if os.path.exists(folder) else "not there"
+        raise DataError(f"{os.fspath(folder)}: {state}, expected a folder with the original's data")

@@ -1,5 +1,7 @@
 """What every study does: run its parts one after the other, keep what they find, and write the report."""
 
+import os
+import sys
 import time
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -48,6 +50,8 @@ class Study:
         Whether ``epochs`` scales the study.
     results : dict
         What ``results.json`` will hold.
+    running : str
+        Words for what runs, for the progress bar: by default the part's; a part may say more.
     """
 
     NAME = TITLE = DATA = ""
@@ -58,11 +62,12 @@ class Study:
     def __init__(self, data, options):
         engine.threads(options.threads)
         if options.epochs is not None and not self.EPOCHS:
-            raise RangeError(f"{self.NAME}: takes no number of epochs")
+            raise RangeError(f"reproduce: {self.NAME} takes no number of epochs, got {options.epochs}")
         self.options = options
         self.quick, self.threads, self.seed = options.quick, options.threads, options.seed
-        self.progress, self.echo = options.progress, options.echo
+        self.echo = options.echo
         self.finished = []
+        self.running = ""
         self.results = {
             "study": self.NAME,
             "complete": False,
@@ -70,6 +75,12 @@ class Study:
             "machine": config(),
             "original": dict(self.ORIGINAL),
         }
+
+    @property
+    def progress(self):
+        """What :meth:`fastconv.Trainer.fit` is to be told: False, or the words in front of its progress bar."""
+        shown = sys.stderr.isatty() if self.options.progress is None else self.options.progress
+        return shown and ": ".join(filter(None, (self.NAME, self.running)))
 
     # What a study's own class says
 
@@ -101,41 +112,44 @@ class Study:
 
         Raises
         ------
-        KeyboardInterrupt
-            On Ctrl-C, after what is done so far has been written.
+        KeyboardInterrupt, Exception
+            On Ctrl-C, or if a part fails, after what is done so far has been written.
         """
+        os.makedirs(out, exist_ok=True)
         started = time.perf_counter()
-        results, sections, interrupted = self.results, [], None
-        self.echo(self.introduction().text())
-        for words, method in self.PARTS:
-            self.finished.clear()
-            try:
-                section = getattr(self, method)()
-            except KeyboardInterrupt as interrupt:
-                interrupted, section = interrupt, self.broken_off(words)
-                results["interrupted_in"] = words
-            sections.append(section)
-            self.echo("\n" + section.text())
-            if interrupted:
-                break
-        results["complete"] = interrupted is None
+        results, sections, stopped = self.results, [], None
+        words = "introduction"
+        try:
+            self.echo(self.introduction().text())
+            for words, method in self.PARTS:
+                self.finished.clear()
+                self.running = words
+                sections.append(getattr(self, method)())
+                self.echo("\n" + sections[-1].text())
+        except (KeyboardInterrupt, Exception) as error:
+            stopped, results["interrupted_in"] = error, words
+            sections.append(self.broken_off(words, error))
+            self.echo("\n" + sections[-1].text())
+        results["complete"] = stopped is None
         results["seconds"] = time.perf_counter() - started
         summary = self.summary()
         self.echo("\n" + summary.text() + "\n")
         sections = [self.introduction(), summary, *sections, self.environment()]
         report.write(out, self.TITLE, sections, results, self.echo)
-        if interrupted:
-            raise interrupted
+        if stopped:
+            raise stopped
         return results
 
-    def broken_off(self, words):
-        """Return what stands in the place of a part that was interrupted."""
-        text = f"Interrupted in this part ({words}); what comes after it was not run."
+    def broken_off(self, words, error):
+        """Return what stands in the place of a part that was interrupted, or that failed."""
+        reason = "" if isinstance(error, KeyboardInterrupt) else f" by an error: {error}"
+        text = f"Interrupted in this part ({words}){reason}; what comes after it was not run."
         return Section("Interrupted", [text + (f" Finished before: {'; '.join(self.finished)}." * bool(self.finished))])
 
     def summary(self):
         """Return the table of original and found figures, of the parts that were finished."""
         rows = self.results["comparison"] = self.comparison()
+        self.results["original_data"] = self.whose()
         state = "The study" if self.results["complete"] else "Interrupted; what was done"
         parts = [Table("Original and here", ("", "original", "here"), rows)] if rows else []
         return Section("Result", [*parts, f"{state} took {self.results['seconds']:.1f} s. {self.whose()}"])

@@ -77,6 +77,21 @@ class Table:
         head, *rows = ["  ".join(line).rstrip() for line in cells]
         return "\n".join([self.title, head, "-" * max(map(len, (head, *rows))), *rows])
 
+    def markdown(self):
+        """Return the table in Markdown, without its title.
+
+        Examples
+        --------
+        >>> from fastconv.reproduce.report import Table
+        >>> print(Table("Seconds", ("run", "here"), [("plain", "1.5")]).markdown())
+        | run | here |
+        | :--- | ---: |
+        | plain | 1.5 |
+        """
+        rule = [":---" if c < self.left else "---:" for c in range(len(self.head))]
+        rows = [[cell.replace("|", "\\|") for cell in row] for row in self.rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in (self.head, rule, *rows))
+
     def html(self):
         """Return the table as HTML that scrolls sideways where the page is too narrow."""
 
@@ -221,11 +236,16 @@ def check_folder(folder, force=False):
     Raises
     ------
     DataError
-        If the folder is not empty, or is a file.
+        If the folder is not empty, or it or what it is to be made in is a file or cannot be written to.
     """
     folder = os.fspath(folder)
-    if os.path.exists(folder) and not os.path.isdir(folder):
-        raise DataError(f"{folder}: a file, expected a folder for the report")
+    place = os.path.abspath(folder)
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    if not os.path.isdir(place):
+        raise DataError(f"{folder}: expected a folder for the report, {place} is a file")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise DataError(f"{folder}: expected a folder that can be written to, {place} cannot")
     if not force and os.path.isdir(folder) and os.listdir(folder):
         raise DataError(f"{folder}: not empty; choose another folder (--out), or write into this one (--force)")
 
@@ -250,6 +270,8 @@ def png(figure, dpi=DPI):
 def write(folder, title, sections, results, echo=print):
     """Write a study's report: ``results.json``, a PNG file for each picture, and ``report.html``.
 
+    The results are on the disk before anything is drawn.
+
     Parameters
     ----------
     folder : str or path-like
@@ -269,28 +291,28 @@ def write(folder, title, sections, results, echo=print):
     """
     folder = os.fspath(folder)
     os.makedirs(folder, exist_ok=True)
-    images = {}
+    pictures = [part for section in sections for part in section.pictures()]
     try:
         from fastconv import plots
     except ImportError as error:
+        pictures = []
         echo(f"The report has no figures: {error}")
-    else:
-        images = {part.name: png(part.draw(plots)) for section in sections for part in section.pictures()}
-    for name in set(read_results(folder).get("figures", ())) - set(images):
+    results["figures"] = [part.name for part in pictures]
+    earlier = read_results(folder).get("figures", ())
+    write_atomically(os.path.join(folder, RESULTS), json.dumps(results, indent=1, allow_nan=False) + "\n")
+    for name in set(earlier) - set(results["figures"]):
         path = os.path.join(folder, os.path.basename(f"{name}.png"))
         if os.path.exists(path):
             os.unlink(path)
-    results["figures"] = list(images)
-    files = {RESULTS: json.dumps(results, indent=1, allow_nan=False) + "\n"}
-    files |= {f"{name}.png": image for name, image in images.items()}
-    files[PAGE] = page(title, sections, images)
+    images = {part.name: png(part.draw(plots)) for part in pictures}
+    files = {f"{name}.png": image for name, image in images.items()} | {PAGE: page(title, sections, images)}
     for name, content in files.items():
         write_atomically(os.path.join(folder, name), content)
     echo(f"Report: {os.path.join(folder, PAGE)}")
-    return [os.path.join(folder, name) for name in files]
+    return [os.path.join(folder, name) for name in (RESULTS, *files)]
 
 
-def write_index(folder, titles):
+def write_index(folder, titles, failed=()):
     """Write a page that leads to the reports in a folder, with what each found.
 
     Parameters
@@ -299,17 +321,20 @@ def write_index(folder, titles):
         Made if it is not there.
     titles : dict of str to str
         By the study's name, which is its report's folder in this one.
+    failed : dict of str to str
+        By the name of a study that failed, the message.
     """
-    sections = []
+    failed, sections = dict(failed), []
     for name, title in titles.items():
         found = read_results(os.path.join(folder, name))
-        if found:
-            rows = [tuple(row) for row in found["comparison"]]
-            parts = [Table("Original and here", ("", "original", "here"), rows)] if rows else []
+        parts = [f"Failed: {failed[name]}"] if name in failed else []
+        if {"comparison", "complete", "seconds", "original_data"} <= found.keys():
+            if found["comparison"]:
+                rows = [tuple(row) for row in found["comparison"]]
+                parts.append(Table("Original and here", ("", "original", "here"), rows))
             state = "Complete" if found["complete"] else "Interrupted"
-            parts += [f"{state}, in {found['seconds']:.1f} s.", Link("The report", f"{name}/{PAGE}")]
-        else:
-            parts = ["Not run."]
-        sections.append(Section(title, parts))
+            words = f"{state}, in {found['seconds']:.1f} s. {found['original_data']}"
+            parts += [words, Link("The report", f"{name}/{PAGE}")]
+        sections.append(Section(title, parts or ["Not run."]))
     os.makedirs(folder, exist_ok=True)
     write_atomically(os.path.join(folder, INDEX), page("fastconv: the studies, reproduced", sections, {}))

@@ -1,10 +1,11 @@
 """The surname ConvNet of KTH's course DD2424, assignment 3, and a student's report on it of 2019.
 
-Two convolutions and a dense layer tell a surname's language from its letters. Five parts: the gradient check, training
-with and without compensation for classes of unequal size, the best network, its guesses for six names, and the time of
-100 updates.
+Two convolutions and a dense layer tell a surname's language from its letters. Six parts: the gradient check, training
+with and without compensation for classes of unequal size, the best network, its guesses for six names, the time of 100
+updates, and what the course proposes to add to the network.
 """
 
+import math
 import time
 from dataclasses import asdict
 
@@ -16,6 +17,7 @@ from fastconv.datasets import load_surnames
 from fastconv.errors import DataError
 from fastconv.gradient_check import check_gradients
 from fastconv.losses import SoftmaxCrossEntropy
+from fastconv.network import layer_shapes
 from fastconv.optim import SGD
 from fastconv.reproduce.base import Study
 from fastconv.reproduce.data import data_folder
@@ -31,8 +33,17 @@ PARAMETERS = {"F1": "0.w", "F2": "2.w", "W": "5.w"}
 GRADIENT_SETTINGS = {"filters": (5, 5), "widths": (5, 5), "step": 1e-5}
 BALANCE_NET = {"filters": (20, 20), "widths": (5, 3)}
 BEST_NET = {"filters": (30, 30), "widths": (5, 5)}
-SHORTEST = 9
-"""Characters that two convolutions of width 5 need."""
+EXTRAS = {
+    "best network": {},
+    "biases": {"bias": True},
+    "max-pooling": {"pool_size": 2},
+    "a third convolution": {"filters": (30, 30, 30), "widths": (5, 5, 5)},
+    "dilation": {"dilations": (1, 2)},
+    "128 filters": {"filters": (128, 128)},
+}
+"""By label, what the network has instead of or besides the settings of the best one."""
+SHORTEST = 16
+"""Characters that all these networks need."""
 NAMES = ("huang", "maria", "akeel", "andreas", "gonzales", "woods")
 LANGUAGES = (
     "Arabic", "Chinese", "Czech", "Dutch", "English", "French", "German", "Greek", "Irish", "Italian", "Japanese",
@@ -93,6 +104,7 @@ class Surnames(Study):
         ("training with and without compensation", "balance"),
         ("best network", "best"),
         ("timing", "timing"),
+        ("extras", "extras"),
     )
 
     def __init__(self, data, options):
@@ -125,15 +137,14 @@ class Surnames(Study):
         self.results["settings"] |= {
             "seeds": self.seeds, "batch_size": BATCH, "learning_rate": RATE, "momentum": MOMENTUM,
             "updates": self.updates, "gradient_check": GRADIENT_SETTINGS, "gradient_batches": list(self.batches),
-            "balance_network": BALANCE_NET, "best_network": BEST_NET,
+            "balance_network": BALANCE_NET, "best_network": BEST_NET, "extras": EXTRAS,
             "initial_weights": "normal, sigma sqrt(2/(d n_len)), sqrt(2/(n1 n_len1)), sqrt(2/(n2 n_len2))",
         }  # fmt: skip
 
     def network(self, settings, seed, dtype="float32"):
         """Return a network with the original's initial weights: normal, of its own sigmas."""
-        net = models.surname_convnet(
-            len(self.alphabet), self.length, len(self.classes), settings["filters"], settings["widths"], dtype=dtype
-        )
+        sizes = {name: settings[name] for name in settings if name != "step"}
+        net = models.surname_convnet(len(self.alphabet), self.length, len(self.classes), dtype=dtype, **sizes)
         initialise(net, seed)
         return net
 
@@ -159,6 +170,7 @@ class Surnames(Study):
         """Part 2."""
         runs = self.results["balance"] = {}
         for name, (label, loss, trainer) in RUNS.items():
+            self.running = label
             net = self.network(BALANCE_NET, self.seed)
             runs[name] = {"label": label, **self.fit(net, "balance", self.seed, loss, trainer)}
             self.note(
@@ -171,6 +183,7 @@ class Surnames(Study):
         best = self.results["best"] = {"seeds": []}
         nets = {}
         for seed in self.seeds:
+            self.running = f"best network, seed {seed}"
             nets[seed] = self.network(BEST_NET, seed)
             best["seeds"].append({"seed": seed, **self.fit(nets[seed], "best", seed, {"class_weight": "balanced"}, {})})
             self.note(
@@ -195,6 +208,22 @@ class Surnames(Study):
             return Section("5. The timing", [f"It did not run: {error}"])
         self.results["timing"] = result
         return self.timing_section(result)
+
+    def extras(self):
+        """Part 6."""
+        networks = self.results["extras"] = {}
+        for label, changes in EXTRAS.items():
+            runs = []
+            for seed in self.seeds:
+                self.running = f"{label}, seed {seed}"
+                net = self.network(BEST_NET | changes, seed)
+                run = self.fit(net, "best", seed, {"class_weight": "balanced"}, {})
+                runs.append({name: run[name] for name in ("validation_accuracy", "train_accuracy", "seconds")})
+            found = {name: [run[name] for run in runs] for name in runs[0]}
+            mean = float(np.mean(found["validation_accuracy"]))
+            networks[label] = {"weights": net.parameters.size, **found, "mean": mean}
+            self.note(f"{label}: mean validation accuracy {mean:.2%}, {sum(found['seconds']):.1f} s")
+        return self.extras_section(networks)
 
     def fit(self, net, part, seed, loss, trainer):
         """Train a network and return what is known of it then."""
@@ -540,6 +569,72 @@ class Surnames(Study):
         parts.append(Picture("timing", seen + ".", lambda plots: plots.timing_bars(result["rows"], updates)))
         return Section(title, parts)
 
+    def extras_section(self, networks):
+        """Return the section on what the course proposes to add."""
+        (base, best), *others = networks.items()
+        rows, shares = [], {"lowest seed": [], "mean": [], "highest seed": []}
+        for label, network in networks.items():
+            accuracies, seconds = network["validation_accuracy"], float(np.median(network["seconds"]))
+            for name, value in zip(shares, (min(accuracies), network["mean"], max(accuracies)), strict=True):
+                shares[name].append(value)
+            rows.append(
+                (
+                    label if label == base else f"with {label}",
+                    f"{network['weights']:,}",
+                    f"{ORIGINAL['best']['accuracy']:.2%}" if label == base else "-",
+                    f"{network['mean']:.2%}",
+                    f"{min(accuracies):.2%} to {max(accuracies):.2%}",
+                    f"{np.mean(network['train_accuracy']):.2%}",
+                    f"{seconds:.2f}",
+                    f"{self.updates['best'] * BATCH / seconds:,.0f}",
+                )
+            )
+
+        def beyond(sign):
+            """The networks that every seed puts on one side of the best one."""
+            gains = {label: np.subtract(n["validation_accuracy"], best["validation_accuracy"]) for label, n in others}
+            return ", ".join(label for label, gain in gains.items() if np.all(sign * gain > 0)) or "none"
+
+        top, bottom = (pick(others, key=lambda entry: entry[1]["mean"]) for pick in (max, min))
+        widest = max(max(n["validation_accuracy"]) - min(n["validation_accuracy"]) for n in networks.values())
+        seen = (
+            f"The mean accuracy is highest with {top[0]}, {top[1]['mean']:.2%}, and lowest with {bottom[0]}, "
+            f"{bottom[1]['mean']:.2%}; the {base} has {best['mean']:.2%}. Better than it with every seed: {beyond(1)}; "
+            f"worse with every seed: {beyond(-1)}. A network's seeds differ by up to {100 * widest:.1f} points; one "
+            f"validation name is {100 / len(self.validation[1]):.1f} points."
+        )
+        count = len(self.seeds)
+        title = f"What is added to the best network, {count} seed{'s' * (count > 1)} each"
+        limits = (
+            10 * math.floor(10 * min(shares["lowest seed"])),
+            10 * math.floor(10 * max(shares["highest seed"])) + 10,
+        )
+        return Section(
+            "6. What the course proposes to add",
+            [
+                f"The best network again, {self.updates['best']:,} updates of {BATCH} names, one change at a time: "
+                "biases in all layers, max-pooling over 2 positions after each convolution, a third convolution of 30 "
+                "filters of width 5, dilation 2 in the second convolution, or 128 filters in place of 30. All else is "
+                "the same, the learning rate too: nothing is tuned for the change. Seconds are those of training, "
+                "evaluations included (median); names a second follow from them.",
+                Table(
+                    "Original and here",
+                    (
+                        *("network", "weights", "valid. orig.", "valid. mean", "lowest to highest", "train mean"),
+                        *("s", "names/s"),
+                    ),
+                    rows,
+                ),
+                Picture(
+                    "extras",
+                    seen,
+                    lambda plots: plots.accuracy_by_class(
+                        list(networks), shares, title, limits, "validation accuracy (%)"
+                    ),
+                ),
+            ],
+        )  # fmt: skip
+
     def comparison(self):
         """Return the rows (what, original, here) of the parts that are finished."""
         results, rows = self.results, []
@@ -564,6 +659,8 @@ class Surnames(Study):
             if row["name"] == "fastconv":
                 label = f"times as fast as the naive network, {row['threads']} thread{'s' * (row['threads'] > 1)}"
                 rows.append((label, f"{ratio:.0f}", f"{row['ratio_to_naive']:,.0f}"))
+        for label, network in list(results.get("extras", {}).items())[1:]:
+            rows.append((f"validation accuracy (mean), best network with {label}", "-", f"{network['mean']:.2%}"))
         return rows
 
     def setting_words(self):
@@ -580,7 +677,7 @@ def initialise(net, seed):
     Parameters
     ----------
     net : Sequential
-        Of :func:`fastconv.models.surname_convnet`, without biases; changed in place.
+        Changed in place; biases stay zero.
     seed : int
         Layer i is drawn by a generator seeded with (seed, i).
 
@@ -593,15 +690,12 @@ def initialise(net, seed):
     >>> bool(abs(net.params["2.w"].std() - (2 / (20 * 15)) ** 0.5) < 0.01)
     True
     """
-    length, depth = net.input.shape
+    shapes = layer_shapes(net.layers, net.input)
     for key, w in net.params.items():
-        layer = int(key.split(".")[0])
-        if w.ndim == 3:
-            size = length * depth  # of the layer's input
-            length, depth = length - w.shape[0] + 1, w.shape[2]
-        else:
-            size = w.shape[0]
-        w[...] = np.random.default_rng([seed, layer]).normal(0, np.sqrt(2 / size), w.shape)
+        layer, kind = key.split(".")
+        if kind == "w":
+            rng = np.random.default_rng([seed, int(layer)])
+            w[...] = rng.normal(0, np.sqrt(2 / math.prod(shapes[int(layer)])), w.shape)
 
 
 def shares_by_class(confusion):
