@@ -12,7 +12,7 @@ import numpy as np
 try:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, LogFormatter
 except ImportError as error:
     raise ImportError("fastconv.plots needs matplotlib: pip install fastconv[plot]") from error
 
@@ -162,6 +162,8 @@ def curves(panels, xlabel, ylabel, columns=2, logarithmic=False, dashed=(), rate
         axes.tick_params(labelsize=9)
         if logarithmic:
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(_Plain())
+            axes.yaxis.set_minor_formatter(_Plain())
         if rates:
             axes.set_xscale("log")
     for axes in grid.flat[len(panels) :]:
@@ -175,6 +177,13 @@ def curves(panels, xlabel, ylabel, columns=2, logarithmic=False, dashed=(), rate
         handles = [Line2D([], [], label=label, **style) for label, style in styles.items()]
         figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=9, frameon=False)
     return figure
+
+
+class _Plain(LogFormatter):
+    """Plain numbers where matplotlib labels a logarithmic axis."""
+
+    def __call__(self, x, pos=None):
+        return f"{x:,g}" if super().__call__(x, pos) else ""
 
 
 def image_grid(images, titles=None, marked=(), columns=5):
