@@ -112,12 +112,13 @@ class RateRange:
     Attributes
     ----------
     rates, losses : (updates,) float64
-        The learning rate of every update, and the loss of its batch; fewer where the loss was no longer finite.
+        The learning rate of every update, and the loss of its batch; fewer where it ended early.
     smooth : (updates,) float64
         The losses' mean, each counting 0.9 times what the next one does.
     low, high : float
-        Between them the rate is worth to be varied: the first at which a tenth of the fall of the smooth loss is made,
-        and that of its lowest point. Beyond it training gets worse: choose rates somewhat below.
+        Between them the rate is worth to be varied: the last with less than a tenth of the fall of the smooth loss,
+        from the mean of the first tenth of the losses, and that of its lowest point. Beyond it training gets worse:
+        choose rates somewhat below.
     """
 
     rates: np.ndarray
@@ -139,7 +140,7 @@ def rate_range(trainer, x, y, low=1e-6, high=1.0, updates=200):
     low, high : float
         The rate of the first and of the last update; it grows by a constant factor.
     updates : int
-        At least 2.
+        At least 2. It ends earlier where the smooth loss is more than four times its lowest, or is not finite.
 
     Returns
     -------
@@ -173,8 +174,13 @@ def rate_range(trainer, x, y, low=1e-6, high=1.0, updates=200):
         copy.deepcopy(trainer.net), trainer.loss, optimizer, trainer.batch_size, trainer.threads, trainer.seed,
         trainer.sampling, trainer.augment or None,
     )  # fmt: skip
+
+    def diverged(trainer, record):
+        smooth = _smooth(trainer.history.batch_losses)
+        return bool(smooth[-1] > 4 * smooth.min())
+
     try:
-        trial.fit(x, y, updates=updates, progress=False)
+        trial.fit(x, y, updates=updates, evaluate_every=1, callbacks=[diverged], progress=False)
     except NonFiniteLossError:
         if not trial.updates:
             raise
@@ -182,8 +188,10 @@ def rate_range(trainer, x, y, low=1e-6, high=1.0, updates=200):
     rates = np.array([optimizer.rate(update) for update in range(len(losses))])
     smooth = _smooth(losses)
     lowest = int(smooth.argmin())
-    fallen = smooth <= smooth[0] - 0.1 * (smooth[0] - smooth[lowest])
-    return RateRange(rates, losses, smooth, float(rates[fallen.argmax()]), float(rates[lowest]))
+    start = losses[: max(1, len(losses) // 10)].mean()
+    high_before = np.flatnonzero(smooth[: lowest + 1] > start - 0.1 * (start - smooth[lowest]))
+    first = high_before[-1] if len(high_before) else 0
+    return RateRange(rates, losses, smooth, float(rates[first]), float(rates[lowest]))
 
 
 def _distribution(name, values):

@@ -249,8 +249,8 @@ class CyclicalMLP(Study):
         parts = [
             "What does a hidden layer bring on small photographs when the learning rate goes up and down, how much "
             "does it cost to watch the training, and how strong should the penalty be? A student's report on "
-            "assignment 2 of KTH's course DD2424 answered it: h = max(0, W1 x + b1), p = softmax(W2 h + b2), and the cost J = mean "
-            "cross-entropy + lambda (||W1||^2 + ||W2||^2). Here the same study is run again.",
+            "assignment 2 of KTH's course DD2424 answered it: h = max(0, W1 x + b1), p = softmax(W2 h + b2), "
+            "and the cost J = mean cross-entropy + lambda (||W1||^2 + ||W2||^2). Here the same study is run again.",
             f"Data: {facts['source']}. Parts 1 to 4 take {first[0]} images to train, {first[1]} to validate and "
             f"{first[2]} to test, parts 5 and 6 {every[0]}, {every[1]} and {every[2]}, of {self.size:,} numbers each, "
             f"every one standardised by mean and deviation over the training images. {self.whose()}",
@@ -320,8 +320,8 @@ class CyclicalMLP(Study):
         tested, smooth = found["rates"], found["smooth"]
         seen = (
             f"A tenth of the cost's fall is made at a rate of {found['low']:.1e}, its lowest point, {min(smooth):.2f}, "
-            f"is at {found['high']:.1e}, and at {tested[-1]:.2g} it is {smooth[-1]:.3g}. The original's highest rate, "
-            f"{high:g}, is {high / found['high']:.2g} times that of the lowest point."
+            f"is at {found['high']:.1e}. The original's highest rate, {high:g}, is {high / found['high']:.2g} times "
+            "that."
         )
         ranges = {"batches": (tested, found["losses"]), "running mean": (tested, smooth)}
         return Section(
@@ -329,7 +329,7 @@ class CyclicalMLP(Study):
             [
                 f"In a cycle the rate climbs from {low:g} to {high:g} in n_s updates and falls back in as many. A "
                 f"range test (Smith, 2017) shows which rates are worth it: {len(tested)} updates with a rate that "
-                f"grows from {tested[0]:.0e} by a constant factor.",
+                f"grows from {tested[0]:.0e} by a constant factor, to where the cost is four times as high.",
                 Picture(
                     "rate",
                     f"The rate goes up and down {' and '.join(f'{c} time' + 's' * (c > 1) for c, _ in policies)}, in "
@@ -393,8 +393,8 @@ class CyclicalMLP(Study):
             [
                 f"Batches of {BATCH}, lambda {PENALTY:g}. Every {self.evaluate_every} updates cost and accuracy are "
                 "recorded: over all training images; as the mean over the batches since the last record, before their "
-                f"updates; or as a running mix, {KEEP:g} of itself and {1 - KEEP:.2g} of each batch. The validation images "
-                "are evaluated in all three.",
+                f"updates; or as a running mix, {KEEP:g} of itself and {1 - KEEP:.2g} of each batch. The validation "
+                "images are evaluated in all three.",
                 Table(f"Test images after the last update ({which}), and seconds", head, table),
                 f"Below the original: {'; '.join(behind)}." if behind else "No row is below the original.",
                 times_sentence(rows),
@@ -418,27 +418,27 @@ class CyclicalMLP(Study):
             training = sum(result["seconds"] for result in results)
             parts += [
                 Table(f"The best of the {name} search: {len(results)} from {low:g} to {high:g}", head, rows, left=0),
-                f"The best is {abs(by):.2f} points {'above' if by >= 0 else 'below'} the original's; the {len(results)} "
-                f"networks took {known['seconds']:.1f} s, {training / known['seconds']:.1f} at once.",
+                f"The best is {abs(by):.2f} points {'above' if by >= 0 else 'below'} the original's; the "
+                f"{len(results)} networks took {known['seconds']:.1f} s, {training / known['seconds']:.1f} at once.",
             ]
             here = sorted((result["settings"]["penalty"], 100 * result["score"]) for result in results)
             points[f"{name}, here"] = tuple(zip(*here, strict=True))
             points[f"{name}, original's best"] = original["penalty"], [100 * value for value in original["accuracy"]]
-        results = sorted(
-            (result for known in found.values() for result in known["results"]), key=lambda r: r["settings"]["penalty"]
-        )
+        results = [result for known in found.values() for result in known["results"]]
+        results.sort(key=lambda result: result["settings"]["penalty"])
         third = len(results) // 3
+        best = max(results, key=lambda result: result["score"])["settings"]["penalty"]
         small, large = (np.mean([result["score"] for result in some]) for some in (results[:third], results[-third:]))
         seen = (
-            f"The third of the networks with the smallest lambda has {small:.2%} on average, the third with the largest "
-            f"{large:.2%}; the best of all is at {max(results, key=lambda r: r['score'])['settings']['penalty']:.2e}."
+            f"The third of the networks with the smallest lambda has {small:.2%} on average, the third with the "
+            f"largest {large:.2%}; the best of all is at {best:.2e}."
         )
         return Section(
             "5. The search for lambda",
             [
-                f"lambda = 10^l with l uniform; m {UNITS}, one cycle, batches of {BATCH}, n_s {self.search_step}: two epochs, "
-                "as the assignment has it; the original does not say. Each network is trained on one thread, as many at "
-                "once as there are threads.",
+                f"lambda = 10^l with l uniform; m {UNITS}, one cycle, batches of {BATCH}, n_s {self.search_step}: in "
+                "the assignment it is two epochs, the original's is not said. Each network is trained on one thread, "
+                "as many at once as there are threads.",
                 *parts,
                 Picture(
                     "lambda",
@@ -476,9 +476,9 @@ class CyclicalMLP(Study):
         return Section(
             "6. The final network",
             [
-                f"m {FINAL['units']}, lambda {FINAL['penalty']:g} as the original chose it, {FINAL['cycles']} cycles of n_s "
-                f"{FINAL['n_s'] // self.shorter} as above; the original does not say its n_s. All batch sizes make the same "
-                "number of updates, so that smaller batches see fewer images.",
+                f"m {FINAL['units']}, lambda {FINAL['penalty']:g} as the original chose it, {FINAL['cycles']} cycles "
+                f"of n_s {FINAL['n_s'] // self.shorter} as above; the original's n_s is not said. All batch sizes make "
+                "the same number of updates, so that smaller batches see fewer images.",
                 Table(
                     "Test images after the last update, and seconds of training",
                     ("batch", "test orig.", "test", "highest cost of a batch", "s", "images/s"),
@@ -524,8 +524,8 @@ class CyclicalMLP(Study):
     def setting_words(self):
         """Return the paragraph on the settings."""
         return (
-            f"Seeds {', '.join(map(str, self.seeds))}. Initial weights as in the original: W1 ~ N(0, 1/d), W2 ~ N(0, 1/m), "
-            "biases 0."
+            f"Seeds {', '.join(map(str, self.seeds))}. Initial weights as in the original: W1 ~ N(0, 1/d), "
+            "W2 ~ N(0, 1/m), biases 0."
         )
 
 
@@ -565,24 +565,17 @@ def accuracies_sentence(title, rows):
 
 def times_sentence(rows):
     """Return what the ways to record cost, and whether they change the network."""
-    parts, same = [], True
-    seconds = dict(
-        zip(((row["way"], row["cycles"], row["units"]) for row in rows), ORIGINAL["rows"]["seconds"], strict=True)
-    )
-    for row in rows:
-        others = [other for other in rows if (other["cycles"], other["units"]) == (row["cycles"], row["units"])]
-        same &= all(other["test_cost"] == row["test_cost"] for other in others)
-        for other in others:
-            if row["way"] == ALL and other["way"] == MEAN:
-                there = seconds[ALL, row["cycles"], row["units"]] / seconds[MEAN, row["cycles"], row["units"]]
-                parts.append(
-                    f"with {row['cycles']} cycle{'s' * (row['cycles'] > 1)} {row['seconds'] / other['seconds']:.1f} times as "
-                    f"long (original {there:.1f})"
-                )
+    parts, same, seconds = [], True, ORIGINAL["rows"]["seconds"]
+    for row, there in zip(rows, seconds, strict=True):
+        for other, shorter in zip(rows, seconds, strict=True):
+            if (other["cycles"], other["units"]) == (row["cycles"], row["units"]):
+                same &= other["test_cost"] == row["test_cost"]
+                if (row["way"], other["way"]) == (ALL, MEAN):
+                    here, cycles = row["seconds"] / other["seconds"], row["cycles"]
+                    times = f"{here:.1f} in {cycles} cycle{'s' * (cycles > 1)} (original {there / shorter:.1f})"
+                    parts.append(times)
     change = "do not change the network: with the same seed it is the same" if same else "gave other networks"
-    return (
-        f"To record the cost on all data takes {', '.join(parts)} as the mean of the batches. The three ways {change}."
-    )
+    return f"Times as long to record on all data as by the batches' mean: {', '.join(parts)}. The three ways {change}."
 
 
 STUDY = CyclicalMLP
