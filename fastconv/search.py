@@ -3,6 +3,7 @@
 import copy
 import math
 import time
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,11 +72,16 @@ def random_search(function, space, trials, seed=0, jobs=None, callback=None):
     )
     jobs = engine.threads(None) if jobs is None else positive("random_search: jobs", jobs)
     results = []
-    with Parallel(n_jobs=jobs, backend="threading", return_as="generator") as parallel:
-        for result in parallel(delayed(_trial)(function, settings) for settings in sampler):
+    parallel = Parallel(n_jobs=jobs, backend="threading", return_as="generator")
+    found = parallel(delayed(_trial)(function, settings) for settings in sampler)
+    try:
+        for result in found:
             results.append(result)
             if callback is not None:
                 callback(result)
+    finally:
+        with warnings.catch_warnings(action="ignore"):  # joblib's, of trials that Ctrl-C cuts short
+            found.close()
     return sorted(results, key=lambda result: (math.isnan(result["score"]), -result["score"]))
 
 
