@@ -550,7 +550,7 @@ def recorded(rows):
 
 def costs_sentence(title, rows):
     """Return what is seen in the recorded costs."""
-    ends = "; ".join(f"{label(row)} {row['records'][-1]['train_loss']:.2f}" for row in rows)
+    ends = "; ".join(f"{row['way']} {row['records'][-1]['train_loss']:.2f} (m {row['units']})" for row in rows)
     return f"{title.capitalize()}: the training cost recorded last is {ends}."
 
 
