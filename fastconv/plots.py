@@ -12,7 +12,7 @@ import numpy as np
 try:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, LogFormatter
 except ImportError as error:
     raise ImportError("fastconv.plots needs matplotlib: pip install fastconv[plot]") from error
 
@@ -111,7 +111,7 @@ def loss_curves(histories):
     return figure
 
 
-def curves(panels, xlabel, ylabel, columns=2, logarithmic=False, dashed=()):
+def curves(panels, xlabel, ylabel, columns=2, logarithmic=False, dashed=(), rates=False, points=()):
     """Return a figure of lines in small panels that share their axes.
 
     Parameters
@@ -126,6 +126,10 @@ def curves(panels, xlabel, ylabel, columns=2, logarithmic=False, dashed=()):
         Draw y on a logarithmic axis.
     dashed : iterable of str
         Labels of lines that are dashed.
+    rates : bool
+        Draw x on a logarithmic axis, as for rates and factors.
+    points : iterable of str
+        Labels of lines that are single points, each label's with a marker of its own.
 
     Returns
     -------
@@ -147,16 +151,21 @@ def curves(panels, xlabel, ylabel, columns=2, logarithmic=False, dashed=()):
     labels = list(dict.fromkeys(label for panel in panels.values() for label in panel))
     styles = {
         label: {"color": COLOURS[i % len(COLOURS)], "linestyle": "--" if label in dashed else "-"}
+        | ({"linestyle": "", "marker": "osD^v"[i % 5], "markersize": 6} if label in points else {})
         for i, label in enumerate(labels)
     }
     for axes, (title, panel) in zip(grid.flat, panels.items(), strict=False):
         for label, (x, y) in panel.items():
-            axes.plot(x, y, label=label, linewidth=1.4, marker="o" if len(x) < 2 else None, **styles[label])
+            axes.plot(x, y, **{"linewidth": 1.4, "marker": "o" if len(x) < 2 else None} | styles[label])
         axes.set_title(title, fontsize=10)
         axes.grid(alpha=0.3)
         axes.tick_params(labelsize=9)
         if logarithmic:
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(_Plain())
+            axes.yaxis.set_minor_formatter(_Plain())
+        if rates:
+            axes.set_xscale("log")
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     for axes in grid.flat[max(0, len(panels) - columns) : len(panels)]:
@@ -168,6 +177,13 @@ def curves(panels, xlabel, ylabel, columns=2, logarithmic=False, dashed=()):
         handles = [Line2D([], [], label=label, **style) for label, style in styles.items()]
         figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=9, frameon=False)
     return figure
+
+
+class _Plain(LogFormatter):
+    """Plain numbers where matplotlib labels a logarithmic axis."""
+
+    def __call__(self, x, pos=None):
+        return f"{x:,g}" if super().__call__(x, pos) else ""
 
 
 def image_grid(images, titles=None, marked=(), columns=5):

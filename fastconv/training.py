@@ -7,6 +7,8 @@ import sys
 import threading
 import time
 from dataclasses import asdict
+from itertools import accumulate
+from numbers import Real
 
 import numpy as np
 
@@ -67,6 +69,30 @@ class History:
 
     def __len__(self):
         return len(self.records)
+
+    def running_loss(self, keep=0.99):
+        """Return the running mean of the batches' losses: s = keep * s + (1 - keep) * loss, from the first loss on.
+
+        Parameters
+        ----------
+        keep : float
+            In [0, 1).
+
+        Returns
+        -------
+        (updates,) float64 array
+
+        Examples
+        --------
+        >>> from fastconv.training import History
+        >>> history = History()
+        >>> history.batch_losses += [4.0, 2.0, 2.0]
+        >>> history.running_loss(keep=0.5)
+        array([4. , 3. , 2.5])
+        """
+        if isinstance(keep, bool) or not isinstance(keep, Real) or not 0 <= keep < 1:
+            raise RangeError(f"running_loss: keep lies in [0, 1), got {keep!r}")
+        return np.array(list(accumulate(self.batch_losses, lambda mean, loss: keep * mean + (1 - keep) * loss)))
 
     def __repr__(self):
         last = f", last {self.records[-1]}" if self.records else ""

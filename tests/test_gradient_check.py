@@ -204,3 +204,18 @@ def test_relative_error_is_the_assignment_s():
 def test_the_step_is_positive(step):
     with pytest.raises(RangeError, match="gradcheck: step must be positive"):
         fc.gradcheck(network(*SMOOTH["names"]), CODES, LABELS, step=step)
+
+
+def test_the_mean_absolute_difference_is_that_of_the_gradients(monkeypatch):
+    right = fc.Sequential.loss_and_gradients
+
+    def loss_and_gradients(self, *args, **kwargs):
+        loss, gradients = right(self, *args, **kwargs)
+        gradients["0.w"][0, 0] += 6e-3  # one of 6 entries
+        return loss, gradients
+
+    net = network([fc.Dense(3)], fc.VectorInput(2))
+    monkeypatch.setattr(fc.Sequential, "loss_and_gradients", loss_and_gradients)
+    found = check_gradients(net, small(6, 2), [0, 2, 1, 2, 0, 1])
+    assert found["0.w"].difference == pytest.approx(1e-3, rel=1e-6)
+    assert found["0.b"].difference <= 1e-11

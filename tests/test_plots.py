@@ -57,6 +57,9 @@ def figures():
         "accuracy_by_class": plots.accuracy_by_class(LANGUAGES, shares, "By language"),
         "timing_bars": plots.timing_bars(timing_rows()),
         "prediction_bars": plots.prediction_bars(prediction_rows()),
+        "curves": plots.curves(
+            {"a": {"x": ([1, 9], [1.5, 12.0])}}, "rate", "cost (nats)", logarithmic=True, rates=True
+        ),
         "roofline": plots.roofline(roofline_result()),
         "gradient_errors": plots.gradient_errors([2, 18], {"F1": [1e-11, 1e-9]}, {"F1": [1e-10, 1e-4]}, 1e-6),
     }
@@ -79,8 +82,9 @@ def test_every_figure_can_be_saved_as_png(figure):
 
 def test_axes_are_labelled(figure):
     panels = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
-    assert panels[-1].get_xlabel()
-    assert sum(bool(axes.get_ylabel()) for axes in panels) or panels[0].get_yticklabels()[0].get_text()
+    assert panels[-1].get_xlabel() or figure.get_supxlabel()
+    named = figure.get_supylabel() or any(axes.get_ylabel() for axes in panels)
+    assert named or panels[0].get_yticklabels()[0].get_text()
 
 
 def test_tick_labels_and_titles_neither_overlap_nor_leave_the_figure(figure):
@@ -193,3 +197,23 @@ def test_a_roofline_shows_each_kernel_at_its_intensity_and_rate_below_the_roofs(
     assert [y for _, y in ends[:2]] == [56.0, 242.0]
     assert ends[2:] == [pytest.approx((242 / 161, 242)), pytest.approx((242 / 26, 242))]
     assert axes.get_xscale() == axes.get_yscale() == "log"
+
+
+def test_lines_of_points_have_no_line_and_markers_of_their_own():
+    lines = {"here": ([1e-5, 1e-3], [50.0, 49.0]), "original": ([1e-4], [51.0]), "mean": ([1e-5, 1e-3], [50.0, 50.0])}
+    figure = plots.curves({"": lines}, "lambda", "accuracy (%)", rates=True, points=["here", "original"])
+    axes = figure.axes[0]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    here, original, mean = axes.lines
+    assert (here.get_linestyle(), original.get_linestyle(), mean.get_linestyle()) == ("None", "None", "-")
+    assert len({here.get_marker(), original.get_marker(), mean.get_marker()}) == 3
+    assert [list(line.get_xdata()) for line in axes.lines] == [[1e-5, 1e-3], [1e-4], [1e-5, 1e-3]]
+
+
+def test_a_logarithmic_axis_has_plain_numbers():
+    figure = plots.curves({"": {"": ([1, 2], [1.7, 11.0])}}, "epochs", "cost (nats)", logarithmic=True)
+    FigureCanvasAgg(figure).draw()
+    axis = figure.axes[0].yaxis
+    words = [label.get_text() for label in (*axis.get_majorticklabels(), *axis.get_minorticklabels())]
+    assert {"2", "10"} <= set(words)
+    assert not any("times" in word or "^" in word for word in words)

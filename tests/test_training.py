@@ -1,5 +1,6 @@
 """Training: the same bits however it is cut up, the twin's updates, and what is told on the way."""
 
+import math
 import re
 import signal
 import sys
@@ -300,6 +301,21 @@ def test_other_data_begin_a_new_epoch():
 
 
 # Records
+
+
+def test_the_running_loss_keeps_a_share_of_itself():
+    history = fc.History()
+    history.batch_losses += [3.0, 1.0, 5.0]
+    second = 0.99 * 3.0 + 0.01 * 1.0
+    np.testing.assert_allclose(history.running_loss(), [3.0, second, 0.99 * second + 0.01 * 5.0], rtol=1e-15)
+    assert history.running_loss(keep=0).tolist() == history.batch_losses
+    assert fc.History().running_loss().shape == (0,)
+
+
+@pytest.mark.parametrize("keep", [1.0, -0.1, math.nan, True, "0.9"])
+def test_the_share_that_the_running_loss_keeps_is_below_one(keep):
+    with pytest.raises(RangeError, match="running_loss: keep"):
+        fc.History().running_loss(keep)
 
 
 def test_there_is_a_record_each_epoch_and_at_the_end():
