@@ -8,6 +8,7 @@ from fastconv.reproduce import report
 
 STUDIES = {
     "surnames": "the surname ConvNet: gradients checked, trained with and without compensation, timed",
+    "circles": "one hidden layer on two circles and on digits: decision regions, learning rates, batch sizes",
 }
 """What each study is, by its name."""
 
