@@ -162,8 +162,10 @@ def curves(panels, xlabel, ylabel, columns=2, logarithmic=False, dashed=()):
             axes.set_yscale("log")
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
+    whole = all(np.all(np.mod(x, 1) == 0) for panel in panels.values() for x, _ in panel.values())
     for axes in grid.flat[max(0, len(panels) - columns) : len(panels)]:
         axes.tick_params(labelbottom=True)
+        axes.xaxis.get_major_locator().set_params(integer=whole)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     figure.supxlabel(xlabel, fontsize=10)
     figure.supylabel(ylabel, fontsize=10)
@@ -222,6 +224,8 @@ def image_grid(images, titles=None, marked=(), columns=5):
 def decision_regions(panels, x, y, class_names):
     """Return a figure of how classifiers of two classes divide the plane, each with the same points.
 
+    A line stands where both classes are as probable.
+
     Parameters
     ----------
     panels : dict of str to callable
@@ -252,10 +256,12 @@ def decision_regions(panels, x, y, class_names):
     reach = 1.1 * np.abs(x).max()
     side = np.linspace(-reach, reach, 201, dtype=np.float32)
     plane = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
-    figure = Figure(figsize=(WIDTH, 1.3 + lines * (0.25 + (WIDTH - 0.6) / max(columns, 2))), layout="constrained")
+    shares = [100 * np.asarray(predict(plane), np.float64).reshape(2 * [len(side)]) for predict in panels.values()]
+    graded = any(np.any((values > 0) & (values < 100)) for values in shares)
+    height = 0.9 + 0.6 * graded + lines * (0.3 + (WIDTH - 0.8) / max(columns, 2))
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-    for axes, (title, predict) in zip(grid.flat, panels.items(), strict=False):
-        values = 100 * np.asarray(predict(plane), np.float64).reshape(len(side), len(side))
+    for axes, title, values in zip(grid.flat, panels, shares, strict=False):
         extent = (-reach, reach, -reach, reach)
         area = axes.imshow(values, TWO_CLASSES, origin="lower", extent=extent, vmin=0, vmax=100)
         if values.min() < 50 < values.max():
@@ -267,11 +273,14 @@ def decision_regions(panels, x, y, class_names):
         axes.tick_params(labelsize=9)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
-    figure.supxlabel("first coordinate", fontsize=10)
-    figure.supylabel("second coordinate", fontsize=10)
-    bar = figure.colorbar(area, ax=grid, orientation="horizontal", shrink=0.6, aspect=35, pad=0.02)
-    bar.set_label(f"probability of {class_names[1]} (%)", fontsize=9)
-    bar.ax.tick_params(labelsize=9)
+    for axes in grid[-1]:
+        axes.set_xlabel("first coordinate")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("second coordinate")
+    if graded:
+        bar = figure.colorbar(area, ax=grid, orientation="horizontal", shrink=0.6, aspect=35, pad=0.03)
+        bar.set_label(f"probability of {class_names[1]} (%)")
+        bar.ax.tick_params(labelsize=9)
     handles, names = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=2, fontsize=9, frameon=False, markerscale=1.8)
     return figure
