@@ -258,7 +258,7 @@ def decision_regions(panels, x, y, class_names):
     plane = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
     shares = [100 * np.asarray(predict(plane), np.float64).reshape(2 * [len(side)]) for predict in panels.values()]
     graded = any(np.any((values > 0) & (values < 100)) for values in shares)
-    height = 0.9 + 0.6 * graded + lines * (0.3 + (WIDTH - 0.8) / max(columns, 2))
+    height = 0.7 + 0.6 * graded + lines * (0.3 + (WIDTH - 0.8) / max(columns, 2))
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     for axes, title, values in zip(grid.flat, panels, shares, strict=False):

@@ -315,8 +315,8 @@ class Circles(Study):
             [
                 "The original's figures leave open whether an iteration is a pass over the points or one update, and "
                 "whether a batch's gradient is a sum or a mean, at which the same rate makes smaller steps. All four "
-                "were tried. The best test accuracy is picked on the test points themselves, there as here; the original's "
-                f"is that after {there['best_iteration']} iterations.",
+                "were tried. The best test accuracy is picked on the test points themselves, there as here; the "
+                f"original's is that after {there['best_iteration']} iterations.",
                 Table(
                     f"Accuracy after {self.iterations} iterations, after {self.compared}, and the best of a run",
                     ("", "training", "test", f"test after {self.compared}", "best test", "s"),
@@ -326,7 +326,8 @@ class Circles(Study):
                 f"from it), then {order[1]} ({apart[order[1]]:.1f}); farthest are {order[-1]} "
                 f"({apart[order[-1]]:.1f}). "
                 f"What follows is for {SUMMED_PASSES}. The training accuracy of "
-                f"{against(there['train'], run['train'])}; the test accuracy of {against(there['test'], run['test'])}; the best of a run, "
+                f"{against(there['train'], run['train'])}; the test accuracy of "
+                f"{against(there['test'], run['test'])}; the runs' best of "
                 f"{against(there['best_test'], run['best_test'])}. That best comes at iteration "
                 f"{there['best_iteration']} there, at {np.median(run['best_iteration']):.0f} (median) here. A run "
                 f"learns {self.iterations * POINTS / 2 / run['seconds']:,.0f} points a second, evaluation included.",
@@ -426,9 +427,9 @@ class Circles(Study):
             f"5. The same network on {'MNIST' if self.mnist else 'digits'}",
             [
                 f"{found['train']:,} images of {found['data']} to train, {found['test']:,} to test, pixels from 0 to 1 "
-                f"as one vector; epochs: {self.digit_epochs}, in batches of {BATCH}, rate {RATE}, gradients summed, with "
-                f"the circles' {small['units']} hidden units and with {large['units']}. No accuracy of the original is "
-                "known.",
+                f"as one vector; epochs: {self.digit_epochs}, in batches of {BATCH}, rate {RATE}, gradients summed, "
+                f"with the circles' {small['units']} hidden units and with {large['units']}. No accuracy of the "
+                "original is known.",
                 Table("Accuracy", ("", "test orig.", "test", "training", "seconds", "images/s"), rows),
                 Picture(
                     "digits-accuracy",
@@ -487,7 +488,7 @@ def circles(seed):
     --------
     >>> from fastconv.reproduce.circles import circles
     >>> (x, y), test = circles(0)
-    >>> x.shape, y.mean()
+    >>> x.shape, float(y.mean())
     ((200, 2), 0.5)
     """
     d = make_circles(POINTS, NOISE, FACTOR, seed)
