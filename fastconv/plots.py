@@ -2,7 +2,7 @@
 
 Every function returns a matplotlib Figure that belongs to no window and no global state; save it with
 ``figure.savefig(path)``. Colours are told apart by colour-blind readers too: Okabe and Ito's for lines and bars,
-cividis for areas.
+cividis for areas, tints of blue and vermillion for two classes.
 """
 
 import re
@@ -10,6 +10,7 @@ import re
 import numpy as np
 
 try:
+    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.ticker import FuncFormatter, LogFormatter
@@ -21,6 +22,8 @@ BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, YELLOW = (
 )  # fmt: skip
 COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, YELLOW)
 GREY = "#6b6b6b"
+TWO_CLASSES = LinearSegmentedColormap.from_list("two classes", ["#9cc8e6", "white", "#f3b98c"])
+"""Tints of blue and vermillion, for the probability of one of two classes."""
 WIDTH = 6.2
 """Inches."""
 
@@ -168,8 +171,11 @@ def curves(panels, xlabel, ylabel, columns=2, logarithmic=False, dashed=(), rate
             axes.set_xscale("log")
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
+    whole = all(np.all(np.mod(x, 1) == 0) for panel in panels.values() for x, _ in panel.values())
     for axes in grid.flat[max(0, len(panels) - columns) : len(panels)]:
         axes.tick_params(labelbottom=True)
+        if not rates:
+            axes.xaxis.get_major_locator().set_params(integer=whole)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     figure.supxlabel(xlabel, fontsize=10)
     figure.supylabel(ylabel, fontsize=10)
@@ -229,6 +235,71 @@ def image_grid(images, titles=None, marked=(), columns=5):
             axes.set_title(titles[i], fontsize=9, color=VERMILLION if i in marked else "black", pad=3)
     for axes in grid.flat[len(images) :]:
         axes.set_axis_off()
+    return figure
+
+
+def decision_regions(panels, x, y, class_names):
+    """Return a figure of how classifiers of two classes divide the plane, each with the same points.
+
+    A line stands where both classes are as probable.
+
+    Parameters
+    ----------
+    panels : dict of str to callable
+        By the panel's title; each is given points (n, 2) float32 and returns the probability of the second class, (n,),
+        or the class.
+    x : (N, 2) array
+        Points that are drawn.
+    y : (N,) int
+        Their classes, 0 or 1.
+    class_names : pair of str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import plots
+    >>> x, y = np.array([[-1.0, 0.0], [1.0, 0.0]]), [0, 1]
+    >>> figure = plots.decision_regions({"a line": lambda p: p[:, 0] > 0}, x, y, ("left", "right"))
+    >>> figure.axes[0].get_title()
+    'a line'
+    """
+    x, y = np.asarray(x), np.asarray(y)
+    columns = min(3, len(panels))
+    lines = -(-len(panels) // columns)
+    reach = 1.1 * np.abs(x).max()
+    side = np.linspace(-reach, reach, 201, dtype=np.float32)
+    plane = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    shares = [100 * np.asarray(predict(plane), np.float64).reshape(2 * [len(side)]) for predict in panels.values()]
+    graded = any(np.any((values > 0) & (values < 100)) for values in shares)
+    height = 0.7 + 0.6 * graded + lines * (0.3 + (WIDTH - 0.8) / max(columns, 2))
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    for axes, title, values in zip(grid.flat, panels, shares, strict=False):
+        extent = (-reach, reach, -reach, reach)
+        area = axes.imshow(values, TWO_CLASSES, origin="lower", extent=extent, vmin=0, vmax=100)
+        if values.min() < 50 < values.max():
+            axes.contour(side, side, values, levels=[50], colors="black", linewidths=1.2)
+        for k, (colour, marker) in enumerate(((BLUE, "o"), (VERMILLION, "^"))):
+            points = {"s": 11, "color": colour, "marker": marker, "edgecolors": "white", "linewidths": 0.4}
+            axes.scatter(*x[y == k].T, **points, label=class_names[k])
+        axes.set_title(title, fontsize=10)
+        axes.tick_params(labelsize=9)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    for axes in grid[-1]:
+        axes.set_xlabel("first coordinate")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("second coordinate")
+    if graded:
+        bar = figure.colorbar(area, ax=grid, orientation="horizontal", shrink=0.6, aspect=35, pad=0.03)
+        bar.set_label(f"probability of {class_names[1]} (%)")
+        bar.ax.tick_params(labelsize=9)
+    handles, names = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=2, fontsize=9, frameon=False, markerscale=1.8)
     return figure
 
 

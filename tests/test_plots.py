@@ -47,6 +47,10 @@ def roofline_result():
     return {"rows": rows, "peaks": {"base": 56.0, "avx512": 242.0}, "bandwidths": bandwidths}
 
 
+def points(rng):
+    return rng.normal(size=(40, 2)), np.arange(40) % 2
+
+
 def figures():
     """One figure of each kind, of a size that the study has."""
     rng = np.random.default_rng(0)
@@ -54,6 +58,11 @@ def figures():
     return {
         "confusion_matrix": plots.confusion_matrix(rng.integers(0, 15, (18, 18)), LANGUAGES, "Validation names"),
         "loss_curves": plots.loss_curves({"plain": [record(10, 2.0), record(20, 1.0)], "weighted": [record(10, 2.5)]}),
+        "decision_regions": plots.decision_regions(
+            {f"iteration {i}": lambda p: 1 / (1 + np.exp(p[:, 0])) for i in (1, 19, 150)},
+            *points(rng),
+            ("outer", "inner"),
+        ),
         "accuracy_by_class": plots.accuracy_by_class(LANGUAGES, shares, "By language"),
         "timing_bars": plots.timing_bars(timing_rows()),
         "prediction_bars": plots.prediction_bars(prediction_rows()),
@@ -150,6 +159,38 @@ def test_loss_curves_take_a_history():
     history = History()
     history.records = [record(10, 2.0)]
     assert list(plots.loss_curves({"plain": history}).axes[0].lines[0].get_ydata()) == [2.0]
+
+
+def test_decision_regions_show_the_probability_the_line_at_a_half_and_the_points_of_each_class():
+    x, y = np.array([[-2.0, 1.0], [1.0, 0.0], [0.0, -1.0]]), np.array([0, 1, 1])
+    figure = plots.decision_regions({"a": lambda p: (p[:, 0] > 0.5) * 0.8}, x, y, ("left", "right"))
+    axes = figure.axes[0]
+    area = axes.images[0]
+    left, right, low, high = area.get_extent()
+    shares = np.ma.getdata(area.get_array())
+    columns = left + (right - left) * np.arange(shares.shape[1]) / (shares.shape[1] - 1)
+    np.testing.assert_allclose(shares, np.broadcast_to(80.0 * (columns > 0.5), shares.shape))
+    assert left < -2 and low < -2 and right == -left and high == -low
+    *line, outer, inner = axes.collections
+    assert np.allclose(line[0].get_paths()[0].vertices[:, 0], 0.5, atol=0.05)
+    np.testing.assert_allclose(outer.get_offsets(), x[:1])
+    np.testing.assert_allclose(inner.get_offsets(), x[1:])
+    assert figure.axes[-1].get_xlabel() == "probability of right (%)"
+
+
+def test_decisions_without_probabilities_have_no_colour_bar():
+    figure = plots.decision_regions({"a": lambda p: p[:, 0] > 0}, [[-1.0, 0], [1, 0]], [0, 1], ("left", "right"))
+    assert [axes.get_title() for axes in figure.axes] == ["a"]
+
+
+def test_curves_over_whole_numbers_have_whole_ticks_and_others_need_not():
+    def ticks(x):
+        figure = plots.curves({"": {"test": (x, [1.0, 2.0])}}, "epochs", "loss (nats)")
+        FigureCanvasAgg(figure).draw()
+        return figure.axes[0].get_xticks()
+
+    assert np.all(np.mod(ticks([1, 20]), 1) == 0)
+    assert np.any(np.mod(ticks([0.1, 0.7]), 1) != 0)
 
 
 def test_a_class_without_a_share_has_no_mark():

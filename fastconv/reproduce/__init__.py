@@ -10,6 +10,7 @@ STUDIES = {
     "surnames": "the surname ConvNet: gradients checked, trained with and without compensation, timed",
     "linear-softmax": "one layer and a softmax on CIFAR-10: four penalties and rates, and the templates learnt",
     "cyclical-mlp": "two layers on CIFAR-10 at a cyclical rate: the cost recorded in three ways, a search for lambda",
+    "circles": "one hidden layer on two circles and on digits: decision regions, learning rates, batch sizes",
 }
 """What each study is, by its name."""
 
