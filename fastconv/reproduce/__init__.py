@@ -8,6 +8,7 @@ from fastconv.reproduce import report
 
 STUDIES = {
     "surnames": "the surname ConvNet: gradients checked, trained with and without compensation, timed",
+    "imbalanced-cifar": "CIFAR-10 with rare classes: cross-entropy and class-balanced focal loss, beta up to 0.9999",
 }
 """What each study is, by its name."""
 
