@@ -170,6 +170,11 @@ class ImbalancedCifar(Study):
             ("images a second, validation included", "-", f"{found['images_per_second']:,.0f}"),
         ]
         records = found["records"]
+        epochs = [record["epoch"] for record in records]
+        lines = {
+            label: (epochs, [100 * record[f"{key}_accuracy"] for record in records])
+            for label, key in (("training, augmented", "train"), ("validation", "validation"))
+        }
         seen = (
             f"The validation accuracy is highest, {found['validation_accuracy']:.1%}, after epoch "
             f"{found['best_epoch']:g}. In the last epoch the network is right on {records[-1]['train_accuracy']:.1%} "
@@ -182,7 +187,11 @@ class ImbalancedCifar(Study):
                 "on the validation images, tested once.",
                 Table("Original and here", ("", "original", "here"), rows),
                 f"The test accuracy of {found['accuracy']:.1%} is {verdict}.",
-                Picture("balanced", seen, lambda plots: plots.loss_curves({"all classes alike": records})),
+                Picture(
+                    "balanced",
+                    seen,
+                    lambda plots: plots.curves({"": lines}, "epochs", "accuracy (%)", dashed=["validation"]),
+                ),
             ],
         )
 
@@ -196,7 +205,7 @@ class ImbalancedCifar(Study):
             seconds = f"{run['seconds']:.1f}" if "seconds" in run else "-"
             cells = [f"{100 * share:.1f}" for share in (*by_class, run["accuracy"], run["rare"])]
             rows.append((label, *cells, seconds))
-        columns = [f"{name}, {n:,}" for name, n in zip(self.classes, self.counts, strict=True)]
+        columns = [f"{name}: {n:,}" for name, n in zip(self.classes, self.counts, strict=True)]
         focal = [run for run in runs.values() if run["beta"] is not None]
         nearness = [-np.log10(1 - run["beta"]) for run in focal]
         lines = {
@@ -222,7 +231,7 @@ class ImbalancedCifar(Study):
                     "by-class",
                     self.fading_sentence(runs),
                     lambda plots: plots.heat_map(
-                        list(shares.values()), list(shares), columns, "class, training images", "loss",
+                        list(shares.values()), list(shares), columns, "class: training images", "loss",
                         "accuracy on the test images (%)",
                     ),
                 ),
@@ -246,8 +255,8 @@ class ImbalancedCifar(Study):
             classes = zip(self.classes, runs[label]["by_class"], there, strict=True)
             below = [f"{name} ({100 * (b - a):.1f} points)" for name, a, b in classes if a < b]
             parts.append(
-                f"{label[0].upper()}{label[1:]}, finds {here:.1%} of the test images, {_reached(here, mean)} the "
-                f"original's {mean:.1%}; below the original for {', '.join(below) or 'no class'}."
+                f"{label[0].upper()}{label[1:]}: {here:.1%} of the test images are found, {_reached(here, mean)} the "
+                f"original's {mean:.1%}; fewer than there of {', '.join(below) or 'no class'}."
             )
         return " ".join(parts)
 
