@@ -202,6 +202,8 @@ def test_betas_are_compared_with_the_range_that_chance_has(study):
     assert "2: 10.0% to 14.0% of the rare classes, 40.0% to 44.0% of all" in said
     assert "12.0% of the rare classes, within that range, and 45.5% of all, 1.5 points above that range." in said
     assert "20.0% of the rare classes, 6.0 points above that range, and 38.0% of all, 2.0 points below that" in said
+    assert "The original's best" not in said
+    assert "all). The original's best, beta 0.8, is one of these." in study.beta_sentence([found(0.8, 1.0, 0.1, 0.4)])
 
 
 def test_it_is_said_by_how_much_and_for_which_classes_the_original_is_missed(study):
