@@ -60,7 +60,7 @@ def _heat_map(shares, words, row_names, column_names, height, label):
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(100 * shares, cmap="cividis", vmin=0, vmax=100)
-    size = min(11, 130 / max(shares.shape))
+    size = min(11, 130 / shares.shape[1])
     for row, column in np.argwhere(words != ""):
         colour = "black" if shares[row, column] > 0.55 else "white"
         axes.text(column, row, words[row, column], ha="center", va="center", color=colour, fontsize=size)
