@@ -50,23 +50,27 @@ def confusion_matrix(matrix, class_names, title):
     'predicted class'
     """
     matrix = np.asarray(matrix)
-    k = len(class_names)
     sums = matrix.sum(axis=1, keepdims=True)
-    shares = 100 * np.divide(matrix, sums, out=np.zeros(matrix.shape), where=sums > 0)
-    figure = Figure(figsize=(WIDTH, WIDTH * 0.92), layout="constrained")
+    shares = np.divide(matrix, sums, out=np.zeros(matrix.shape), where=sums > 0)
+    words = np.where(matrix > 0, matrix.astype(str), "")
+    figure = _heat_map(shares, words, class_names, class_names, WIDTH * 0.92, "share of the true class (%)")
+    figure.axes[0].set(xlabel="predicted class", ylabel="true class", title=title)
+    return figure
+
+
+def _heat_map(shares, words, row_names, column_names, height, label):
+    """Shares as colours, with a word in each cell."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
-    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=100)
-    size = min(11, 130 / k)
-    for row, column in np.argwhere(matrix > 0):
-        colour = "black" if shares[row, column] > 55 else "white"
-        axes.text(column, row, str(matrix[row, column]), ha="center", va="center", color=colour, fontsize=size)
-    axes.set_xticks(range(k), class_names, rotation=90, fontsize=9)
-    axes.set_yticks(range(k), class_names, fontsize=9)
+    image = axes.imshow(100 * shares, cmap="cividis", vmin=0, vmax=100)
+    size = min(11, 130 / shares.shape[1])
+    for row, column in np.argwhere(words != ""):
+        colour = "black" if shares[row, column] > 0.55 else "white"
+        axes.text(column, row, words[row, column], ha="center", va="center", color=colour, fontsize=size)
+    axes.set_xticks(range(len(column_names)), column_names, rotation=90, fontsize=9)
+    axes.set_yticks(range(len(row_names)), row_names, fontsize=9)
     axes.tick_params(length=0)
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
-    axes.set_title(title)
-    figure.colorbar(image, ax=axes, label="share of the true class (%)", shrink=0.8, pad=0.02)
+    figure.colorbar(image, ax=axes, label=label, shrink=0.8, pad=0.02)
     return figure
 
 
@@ -235,6 +239,37 @@ def image_grid(images, titles=None, marked=(), columns=5):
             axes.set_title(titles[i], fontsize=9, color=VERMILLION if i in marked else "black", pad=3)
     for axes in grid.flat[len(images) :]:
         axes.set_axis_off()
+    return figure
+
+
+def heat_map(shares, row_names, column_names, xlabel, ylabel, label):
+    """Return a figure of a table of shares: as colours, and as numbers in percent.
+
+    Parameters
+    ----------
+    shares : (R, C) float
+        From 0 to 1.
+    row_names, column_names : list of str
+    xlabel, ylabel : str
+        What the columns and the rows are.
+    label : str
+        What the shares are, with the unit.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from fastconv import plots
+    >>> figure = plots.heat_map([[0.5, 1.0]], ["plain"], ["left", "right"], "class", "loss", "accuracy (%)")
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['50', '100']
+    """
+    shares = np.asarray(shares, np.float64)
+    words = np.array([[f"{100 * share:.0f}" for share in row] for row in shares])
+    figure = _heat_map(shares, words, row_names, column_names, 1.8 + 0.3 * len(shares), label)
+    figure.axes[0].set(xlabel=xlabel, ylabel=ylabel, aspect="auto")
     return figure
 
 

@@ -57,6 +57,7 @@ def figures():
     shares = {label: rng.random(18).tolist() for label in ("here", "original")}
     return {
         "confusion_matrix": plots.confusion_matrix(rng.integers(0, 15, (18, 18)), LANGUAGES, "Validation names"),
+        "heat_map": plots.heat_map(rng.random((16, 10)), LANGUAGES[:16], LANGUAGES[:10], "class", "loss", "share (%)"),
         "loss_curves": plots.loss_curves({"plain": [record(10, 2.0), record(20, 1.0)], "weighted": [record(10, 2.5)]}),
         "decision_regions": plots.decision_regions(
             {f"iteration {i}": lambda p: 1 / (1 + np.exp(p[:, 0])) for i in (1, 19, 150)},
@@ -144,6 +145,14 @@ def test_a_confusion_matrix_shows_counts_as_numbers_and_shares_of_the_true_class
         ((2, 2), "2"),
     }
     np.testing.assert_array_equal(axes.images[0].get_array(), [[75, 25, 0], [0, 0, 0], [0, 0, 100]])
+
+
+def test_a_heat_map_shows_shares_as_colours_and_as_numbers_in_percent():
+    axes, bar = plots.heat_map([[0.25, 0.0], [1.0, 0.996]], ["r", "s"], ["a", "b"], "class", "loss", "share (%)").axes
+    assert [text.get_text() for text in axes.texts] == ["25", "0", "100", "100"]
+    np.testing.assert_array_equal(axes.images[0].get_array(), [[25, 0], [100, 99.6]])
+    assert [label.get_text() for label in axes.get_xticklabels() + axes.get_yticklabels()] == ["a", "b", "r", "s"]
+    assert (axes.get_xlabel(), axes.get_ylabel(), bar.get_ylabel()) == ("class", "loss", "share (%)")
 
 
 def test_loss_curves_show_both_losses_and_the_accuracy_in_percent():
