@@ -300,7 +300,7 @@ def test_a_folder_without_mnist_is_told_before_anything_is_computed(tmp_path):
 
 
 def test_a_number_of_epochs_is_refused(tmp_path):
-    with pytest.raises(RangeError, match="circles: takes no number of epochs"):
+    with pytest.raises(RangeError, match="circles takes no number of epochs"):
         quick_run(tmp_path / "report", epochs=3)
 
 

@@ -74,7 +74,7 @@ def test_initial_weights_have_the_original_s_variances_and_biases_are_zero(study
 
 
 def test_it_takes_no_number_of_epochs(tmp_path):
-    with pytest.raises(RangeError, match="cyclical-mlp: takes no number of epochs"):
+    with pytest.raises(RangeError, match="cyclical-mlp takes no number of epochs"):
         run(tmp_path / "out", epochs=3)
 
 
