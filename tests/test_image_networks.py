@@ -104,6 +104,20 @@ def test_winograd_s_algorithm_is_nearly_as_exact_as_the_plain_sum(level, rng, la
         assert fast.forward(x).tobytes() != plain.forward(x).tobytes()
 
 
+@pytest.mark.parametrize("layer", WINOGRAD.values(), ids=WINOGRAD)
+@pytest.mark.parametrize("width", [8, 11, 12, 13])
+def test_winograd_s_gradient_by_the_input_is_nearly_as_exact_as_the_plain_sum(level, rng, layer, width):
+    layers = [fc.Conv2D(32, 1), layer, fc.Conv2D(32, 3, padding=(1, 2)), fc.Flatten(), fc.Dense(4)]
+    fast, plain = (network(layers, (7, width, 2), "float32", winograd=winograd) for winograd in (True, False))
+    x, y = rng.normal(size=(9, 7, width, 2)).astype(np.float32), rng.integers(0, 4, 9)
+    exact = plain.astype("float64").loss_and_gradients(x, y)[1]
+    found = [net.loss_and_gradients(x, y)[1] for net in (fast, plain)]
+    for name, values in exact.items():
+        errors = [np.abs(gradients[name] - values).max() / np.abs(values).max() for gradients in found]
+        assert errors[1] < 8e-6 and errors[0] < 16e-6  # sums of up to some thousand terms, one behind the other
+    assert found[0]["0.w"].tobytes() != found[1]["0.w"].tobytes()
+
+
 @pytest.mark.parametrize("layer", [*WINOGRAD.values(), fc.Conv2D(5, 3), fc.Conv2D(40, 2, dilation=2)], ids=repr)
 @pytest.mark.parametrize("size", [(9, 13), (16, 12)])
 @pytest.mark.parametrize("relu", [[fc.ReLU()], []], ids=["relu", "plain"])

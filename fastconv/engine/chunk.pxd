@@ -19,11 +19,11 @@ from fastconv.kernels.max_pool cimport max_pool_backward, max_pool_forward
 from fastconv.kernels.onehot_conv1d cimport onehot_conv1d_backward_w, onehot_conv1d_forward
 from fastconv.kernels.pack cimport pack_rows, unpack_rows
 from fastconv.kernels.real cimport real
-from fastconv.kernels.relu cimport relu_backward, relu_forward
+from fastconv.kernels.relu cimport relu_backward, relu_forward, relu_mask
 from fastconv.kernels.sparse_conv2d cimport sparse_backward_w, sparse_backward_x, sparse_begin, sparse_end
 from fastconv.kernels.sigmoid cimport sigmoid_backward, sigmoid_forward
 from fastconv.kernels.tanh cimport tanh_backward, tanh_forward
-from fastconv.kernels.winograd_conv2d cimport winograd_forward
+from fastconv.kernels.winograd_conv2d cimport winograd_backward_x, winograd_forward
 
 cdef extern from *:
     void prefetch "__builtin_prefetch"(const void *) nogil
@@ -261,10 +261,7 @@ cdef inline void backward_op(
     cdef Py_ssize_t *active_x = work.active + o * plan.chunk + first
     cdef Py_ssize_t *active_y = active_x + plan.chunk
     if o == plan.n_ops - 1 and op.rectified:
-        for i in range(n):
-            for h in range(gy.height):
-                dyh = dy + i * gy.sample + h * gy.line
-                relu_backward(gy.width * gy.row, y + i * gy.sample + h * gy.line, dyh, dyh)
+        relu_mask(n, gy, y, dy)
     if op.kind == BATCH_NORM:  # its dx needs the sums of the whole batch
         batch_norm_backward_w(n, gx, gy, x, dy, <const real *> mode.mean + op.statistics,
                               <const real *> mode.inverse + op.statistics, add, gradients + op.w, gradients + op.b)
@@ -293,7 +290,11 @@ cdef inline void backward_op(
             sparse_backward_x(n, gx, gy, &op.window, dy, packed + op.wt, mask, work.counts, dx)
     elif op.kind == CONV2D:
         conv2d_backward_w(n, gx, gy, &op.window, x, dy, add, gradients + op.w)
-        if op.wt >= 0:
+        if op.ut >= 0:
+            if real is float:
+                winograd_backward_x(n, gx, gy, &op.window, dy, packed + op.ut, mask,
+                                    <float *> work.values + plan.transformed, dx)
+        elif op.wt >= 0:
             conv2d_backward_x(n, gx, gy, &op.window, dy, packed + op.wt, mask, dx)
     elif op.kind == DENSE:
         if not op.deferred:
@@ -323,8 +324,8 @@ cdef inline void backward_op(
                     sigmoid_backward(gx.width * gx.row, y + i * gy.sample + h * gy.line, dyh, dxh)
                 elif op.kind == TANH:
                     tanh_backward(gx.width * gx.row, y + i * gy.sample + h * gy.line, dyh, dxh)
-                if mask != NULL:
-                    relu_backward(gx.width * gx.row, mask + i * gx.sample + h * gx.line, dxh, dxh)
+        if mask != NULL:
+            relu_mask(n, gx, mask, dx)
 
 
 cdef inline void normalise_back(
@@ -336,17 +337,13 @@ cdef inline void normalise_back(
     cdef const Grid *gx = &plan.tensors[o].g
     cdef real *dx = values_of(plan, work, o, True, first, packed)
     cdef const real *x = values_of(plan, work, o, False, first, packed)
-    cdef Py_ssize_t i, h
     cdef Py_ssize_t at = op.statistics
     batch_norm_backward_x(n, gx, &plan.tensors[o + 1].g, x, values_of(plan, work, o + 1, True, first, packed),
                           <const real *> mode.mean + at, <const real *> mode.inverse + at, packed + op.w,
                           <double> mode.n * gx.height * gx.width, <const real *> mode.dgamma + at,
                           <const real *> mode.dbeta + at, dx)
     if o > 0 and plan.ops[o - 1].rectified:
-        for i in range(n):
-            for h in range(gx.height):
-                relu_backward(gx.width * gx.row, x + i * gx.sample + h * gx.line, dx + i * gx.sample + h * gx.line,
-                              dx + i * gx.sample + h * gx.line)
+        relu_mask(n, gx, x, dx)
 
 
 cdef inline void forward(

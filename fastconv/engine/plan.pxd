@@ -37,6 +37,7 @@ ctypedef struct Op:
     Py_ssize_t w, b         # offsets in the packed parameters and in a chunk's gradients (gamma, beta); -1: none
     Py_ssize_t u            # offset of the weights as Winograd's algorithm takes them, -1: the plain sum is taken
     Py_ssize_t wt           # offset of the transposed weights in the packed parameters; -1: no dx is wanted
+    Py_ssize_t ut           # the same as Winograd's algorithm takes them, or -1
     Py_ssize_t statistics   # batch normalisation: offset of the channels in vectors of statistics
     Py_ssize_t index        # of the layer, for its random numbers
     Py_ssize_t block        # samples at a time
@@ -66,7 +67,7 @@ ctypedef struct Plan:
     Py_ssize_t part         # elements of a chunk's gradient buffer: w and b of all ops, padded, but what is deferred
     Py_ssize_t gradients    # the same with what is deferred behind
     Py_ssize_t forward      # the same, then Winograd's weights: what a prediction takes
-    Py_ssize_t packed       # elements of the packed parameters: the same, then the transposed weights
+    Py_ssize_t packed       # elements of the packed parameters: the same, then the transposed weights, plain and Winograd's
     Py_ssize_t statistics   # channels of all batch normalisations
     Py_ssize_t chunk        # samples of a chunk at most
     bint whole              # the activations of all chunks are kept: stages need them, or deferred gradients

@@ -10,7 +10,7 @@ from fastconv.engine.loss cimport FOCAL, MEAN_SQUARED_ERROR, MULTI_CLASS_HINGE, 
 from fastconv.engine.optimiser cimport ADAM, RMSPROP, SGD, Optimiser, begin_update, update_strip
 from fastconv.engine.plan cimport (AVG_POOL, BATCH_NORM, CONV1D, CONV2D, DENSE, DROPOUT, FLATTEN, GLOBAL_MAX_POOL1D,
                                    MAX_POOL, ONEHOT_CONV1D, RELU, SIGMOID, TANH, Kind, Op, Plan, Strip, Tensor)
-from fastconv.kernels.conv2d cimport pooled_suits
+from fastconv.kernels.conv2d cimport pooled_suits, transposed
 from fastconv.kernels.augment cimport CUTMIX, MIXUP, Augmentation
 from fastconv.kernels.grid cimport Window
 from fastconv.kernels.sparse_conv2d cimport sparse_scratch, sparse_suits
@@ -150,6 +150,7 @@ cdef class Program:
         self.winograd = winograd and single
         self._allocate(2 * len(ops) + 1)
         self._lower(ops, shape)
+        self._find_pooled()
         self._prepare_convolutions()
         self._lay_out()
         self._cut_strips()
@@ -197,7 +198,7 @@ cdef class Program:
             if flattened and kind == "batch_norm":  # a channel is then one element of the vector
                 self._append_flatten()
             op, t = &plan.ops[plan.n_ops], &plan.tensors[plan.n_ops]
-            op.kind, op.w, op.b, op.u, op.wt, op.index = KINDS[kind], -1, -1, -1, -1, index
+            op.kind, op.w, op.b, op.u, op.wt, op.ut, op.index = KINDS[kind], -1, -1, -1, -1, -1, index
             op.window = Window(1, 1, 1, 1, 0, 0, 1, 1)
             t[1].g.height, t[1].g.width, t[1].g.channels = t.g.height, t.g.width, t.g.channels
             if op.kind in WINDOWED:
@@ -286,6 +287,34 @@ cdef class Program:
         if self.plan.n_ops and self.plan.ops[self.plan.n_ops - 1].kind == CONV2D:
             t.g.height, t.g.width = height, width
 
+    cdef _find_pooled(self):
+        """What comes of a ReLU; the convolutions in front of max-pooling, which leaves most of their outputs without a
+        gradient, and which a prediction does in one go with them."""
+        cdef Py_ssize_t o
+        cdef Op *op
+        cdef Op *pool
+        cdef Tensor *t
+        cdef Plan *plan = &self.plan
+        for o in range(plan.n_ops):
+            op = &plan.ops[o]
+            op.rectified = op.relu or (op.kind in (MAX_POOL, GLOBAL_MAX_POOL1D) and o > 0
+                                       and plan.ops[o - 1].rectified)
+        for o in range(plan.n_ops - 1):
+            op, pool, t = &plan.ops[o], &plan.ops[o + 1], &plan.tensors[o]
+            op.pooled = op.kind == CONV2D and pool.kind == MAX_POOL
+            op.pools = (op.pooled and pool.window.kh == 2 and pool.window.kw == 2 and pool.window.sh == 2
+                        and pool.window.sw == 2 and (self._transforms(t, t + 1, &op.window)
+                                                     or pooled_suits(&t.g, &t[1].g, &op.window)))
+            op.sparse = (op.pooled and pool.window.kh * pool.window.kw >= SPARSE
+                         and pool.window.sh >= pool.window.kh and pool.window.sw >= pool.window.kw
+                         and sparse_suits(&t.g, &op.window, self._itemsize()))
+            if op.sparse:
+                plan.lines = max(plan.lines, t[1].g.height)
+
+    cdef bint _transforms(self, const Tensor *x, const Tensor *y, const Window *k):
+        """Whether such a convolution of x uses Winograd's algorithm."""
+        return self.winograd and winograd_suits(x.g.channels, y.g.channels, y.g.width, k)
+
     cdef _prepare_convolutions(self):
         """Which use Winograd's algorithm; zeros left and right of x, as far as windows reach, and of dy, where the way
         back reads them."""
@@ -294,20 +323,24 @@ cdef class Program:
         cdef Op *op
         cdef Tensor *t
         cdef Window *k
+        cdef Window full
         for o in range(plan.n_ops):
             op, t, k = &plan.ops[o], &plan.tensors[o], &plan.ops[o].window
             if op.kind not in (CONV1D, CONV2D):
                 continue
-            reach = t[1].g.width  # outputs
-            if self.winograd and op.kind == CONV2D and winograd_suits(op.rows, t[1].g.channels, t[1].g.width, k):
-                op.u = 0
-                reach = tiles_of(t[1].g.width) * FC_OUTPUTS
-            reach = (reach - 1) * k.sw + (k.kw - 1) * k.dw - k.left + 1  # pixels of x
+            op.u = 0 if op.kind == CONV2D and self._transforms(t, t + 1, k) else -1
+            reach = (self._outputs(op.u, t + 1) - 1) * k.sw + (k.kw - 1) * k.dw - k.left + 1  # pixels of x
             t.left, t.right = max(t.left, k.left), max(t.right, reach - t.g.width)
             plan.margins = plan.margins or k.left > 0 or reach > t.g.width
             if k.sw == 1 and (o > 0 or plan.input_gradient):
-                t[1].left = max(t[1].left, (k.kw - 1) * k.dw - k.left)
-                t[1].right = max(t[1].right, t.g.width + k.left - t[1].g.width)
+                full = transposed(k)
+                op.ut = 0 if op.kind == CONV2D and not op.sparse and self._transforms(t + 1, t, &full) else -1
+                reach = self._outputs(op.ut, t) + (k.kw - 1) * k.dw - full.left  # pixels of dy
+                t[1].left, t[1].right = max(t[1].left, full.left), max(t[1].right, reach - t[1].g.width)
+
+    cdef Py_ssize_t _outputs(self, Py_ssize_t u, const Tensor *t):
+        """Outputs of a line, and how far the last tile of Winograd's algorithm reaches."""
+        return t.g.width if u < 0 else tiles_of(t.g.width) * FC_OUTPUTS
 
     cdef int _check(self, const Tensor *t) except -1:
         check_size(t.g.height, t.g.width)
@@ -318,7 +351,7 @@ cdef class Program:
         """One row of all pixels."""
         cdef Tensor *t = &self.plan.tensors[self.plan.n_ops]
         cdef Op *op = &self.plan.ops[self.plan.n_ops]
-        op.kind, op.w, op.b, op.u, op.wt = FLATTEN, -1, -1, -1, -1
+        op.kind, op.w, op.b, op.u, op.wt, op.ut = FLATTEN, -1, -1, -1, -1, -1
         op.window = Window(1, 1, 1, 1, 0, 0, 1, 1)
         t[1].g.height, t[1].g.width, t[1].g.channels = 1, 1, t.g.height * t.g.width * t.g.channels
         self.plan.n_ops += 1
@@ -372,6 +405,9 @@ cdef class Program:
             if op.rows and op.kind != ONEHOT_CONV1D and (o > 0 or plan.input_gradient):
                 op.wt = at
                 at += op.window.kh * op.window.kw * plan.tensors[o + 1].g.channels * padded(op.rows, itemsize)
+            if op.ut >= 0:
+                op.ut = at
+                at += points_of(&op.window) * op.window.kh * plan.tensors[o + 1].g.channels * padded(op.rows, itemsize)
         plan.packed = at
         plan.chunk = max(CHUNK_LEAST, min(CHUNK_SAMPLES, <Py_ssize_t> (CHUNK_OPERATIONS / max(3 * self.operations, 1))))
         for o in range(plan.n_ops + 1):
@@ -382,7 +418,6 @@ cdef class Program:
             t.g.line = (t.g.width + t.left + t.right) * t.g.row
             t.g.sample = padded(t.g.height * t.g.line, itemsize)
         self._choose_blocks(itemsize)
-        self._find_pooled()
         plan.learns = True
         self._place(plan)
         return 0
@@ -416,29 +451,6 @@ cdef class Program:
             for o in range(plan.stages[s], last + 1):
                 plan.ops[o].block = max(<Py_ssize_t> 1, min(plan.chunk, BLOCK_BYTES // largest))
 
-    cdef _find_pooled(self):
-        """What comes of a ReLU; the convolutions in front of max-pooling, which leaves most of their outputs without a
-        gradient, and which a prediction does in one go with them."""
-        cdef Py_ssize_t o
-        cdef Op *op
-        cdef Op *pool
-        cdef Plan *plan = &self.plan
-        for o in range(plan.n_ops):
-            op = &plan.ops[o]
-            op.rectified = op.relu or (op.kind in (MAX_POOL, GLOBAL_MAX_POOL1D) and o > 0
-                                       and plan.ops[o - 1].rectified)
-        for o in range(plan.n_ops - 1):
-            op, pool = &plan.ops[o], &plan.ops[o + 1]
-            op.pooled = op.kind == CONV2D and pool.kind == MAX_POOL
-            op.sparse = (op.pooled and pool.window.kh * pool.window.kw >= SPARSE
-                         and pool.window.sh >= pool.window.kh and pool.window.sw >= pool.window.kw
-                         and sparse_suits(&plan.tensors[o].g, &op.window, self._itemsize()))
-            op.pools = (op.pooled and pool.window.kh == 2 and pool.window.kw == 2
-                        and pool.window.sh == 2 and pool.window.sw == 2
-                        and (op.u >= 0 or pooled_suits(&plan.tensors[o].g, &plan.tensors[o + 1].g, &op.window)))
-            if op.sparse:
-                plan.lines = max(plan.lines, plan.tensors[o + 1].g.height)
-
     cdef int _place(self, Plan *plan) except -1:
         """Where the tensors lie in a chunk's scratch. A prediction needs no gradients, and keeps nothing for them."""
         cdef Tensor *t
@@ -462,6 +474,8 @@ cdef class Program:
                              self._itemsize())
             if i > 0 and plan.ops[i - 1].u >= 0:
                 transforms = max(transforms, winograd_scratch(block, &plan.tensors[i - 1].g, &t.g, &plan.ops[i - 1].window))
+            if learns and i > 0 and plan.ops[i - 1].ut >= 0:
+                transforms = max(transforms, winograd_scratch(block, &t.g, &plan.tensors[i - 1].g, &plan.ops[i - 1].window))
             if <double> at + transforms > LARGEST:
                 raise ValueError("Program: the activations of a chunk are too large")
         plan.transformed = at
@@ -493,7 +507,7 @@ cdef class Program:
         strips = []  # op; tap of the filter, or -1 for a vector; taps; first row, or where the vector lies; rows
         for o in range(plan.n_ops):
             op = &plan.ops[o]
-            if op.u >= 0:  # a line of the filter is transformed as a whole
+            if op.u >= 0 or op.ut >= 0:  # a line of the filter is transformed as a whole
                 for k in range(op.window.kh):
                     strips.append((o, k * op.window.kw, op.window.kw, 0, op.window.kw * op.rows))
             elif op.rows:

@@ -160,13 +160,18 @@ cdef void transform_strip(const Plan *plan, const Strip *strip, real *packed) no
                           packed + strip.packed, packed + op.u)
 
 
-cdef void transpose_strip(const Strip *strip, real *packed) noexcept nogil:
-    """Transpose the rows of a strip where the backward pass needs that."""
+cdef void transpose_strip(const Plan *plan, const Strip *strip, real *packed) noexcept nogil:
+    """Transpose the rows of a strip where the backward pass needs that, and make Winograd's weights of them."""
+    cdef const Op *op = &plan.ops[strip.op]
     cdef Py_ssize_t k, rows = strip.rows // strip.taps, row = padded(strip.cols, sizeof(real))
     if strip.wt >= 0:
         for k in range(strip.taps):
             transpose_rows(rows, strip.cols, row, strip.wt_row, packed + strip.packed + k * rows * row,
                            packed + strip.wt + (strip.taps - 1 - k) * strip.cols * strip.wt_row)
+    if real is float:
+        if op.ut >= 0 and strip.tap >= 0:
+            winograd_line(&op.window, op.window.kh - 1 - strip.tap // op.window.kw, strip.cols, strip.wt_row,
+                          packed + strip.wt, packed + op.ut)
 
 
 cdef void pack_all(const Plan *plan, const real *flat, real *packed) noexcept nogil:
@@ -198,7 +203,7 @@ cdef void load(const Plan *plan, const real *parameters, double l2, Arena *arena
     pack_all(plan, parameters, packed)
     for s in range(plan.n_strips):
         transform_strip(plan, &plan.strips[s], packed)
-        transpose_strip(&plan.strips[s], packed)
+        transpose_strip(plan, &plan.strips[s], packed)
         arena.squares[s] = squares_of(&plan.strips[s], l2, packed)
 
 
@@ -407,7 +412,7 @@ cdef void finish_strip(
     if optimiser != NULL:
         update_strip(optimiser, size, strip.decays, gradients + at, plan.gradients, state + at, packed + at)
         transform_strip(plan, strip, packed)
-        transpose_strip(strip, packed)
+        transpose_strip(plan, strip, packed)
         squares[0] = squares_of(strip, l2, packed)
 
 

@@ -5,7 +5,7 @@ from libc.string cimport memset
 
 from fastconv.kernels.grid cimport Grid, Window
 from fastconv.kernels.real cimport padded, real
-from fastconv.kernels.relu cimport relu_backward
+from fastconv.kernels.relu cimport relu_mask
 from fastconv.kernels.tile cimport fc_product, multiply, multiply_pooled
 
 
@@ -94,6 +94,13 @@ cdef inline void conv2d_pooled(
         multiply_pooled(&p, x + i * gx.sample - k.left * gx.row, w, b, y + i * gy.sample)
 
 
+cdef inline Window transposed(const Window *k) noexcept nogil:
+    """The window of the full correlation of dy, for stride 1."""
+    cdef Window full = k[0]
+    full.top, full.left = (k.kh - 1) * k.dh - k.top, (k.kw - 1) * k.dw - k.left
+    return full
+
+
 cdef inline bint full_suits(const Grid *gx, const Grid *gy, const Window *k) noexcept nogil:
     """Whether dx is best the full correlation of dy, which also multiplies the zeros left and right of it."""
     return k.sh == 1 and k.sw == 1 and 8 * gx.width <= 9 * gy.width
@@ -107,21 +114,17 @@ cdef inline void conv2d_backward_x(
     real *dx,          # OUT
 ) noexcept nogil:
     """dx[i, p*sh + u*dh - top, q*sw + v*dw - left, c] = sum_{u, v, f} dy[i, p, q, f] w[u, v, c, f]"""
-    cdef Window full
+    cdef Window full = transposed(k)
     cdef Py_ssize_t i, h
     if full_suits(gx, gy, k):
-        full = k[0]
-        full.top, full.left = (k.kh - 1) * k.dh - k.top, (k.kw - 1) * k.dw - k.left
         correlate(n, gy, gx, &full, dy, wt, <const real *> NULL, 0, mask, dx)
         return
     for i in range(n):
         for h in range(gx.height):
             memset(dx + i * gx.sample + h * gx.line, 0, gx.width * gx.row * sizeof(real))
         spread(gx, gy, k, dy + i * gy.sample, wt, dx + i * gx.sample)
-        if mask != NULL:
-            for h in range(gx.height):
-                relu_backward(gx.width * gx.row, mask + i * gx.sample + h * gx.line,
-                              dx + i * gx.sample + h * gx.line, dx + i * gx.sample + h * gx.line)
+    if mask != NULL:
+        relu_mask(n, gx, mask, dx)
 
 
 cdef inline void spread(

@@ -1,5 +1,6 @@
 # ReLU as an operation of its own; behind a convolution or a dense layer it is done in the tile instead.
 
+from fastconv.kernels.grid cimport Grid
 from fastconv.kernels.real cimport real
 
 
@@ -21,3 +22,15 @@ cdef inline void relu_backward(
     cdef Py_ssize_t j
     for j in range(size):
         dx[j] = 0 if y[j] <= 0 else dy[j]
+
+
+cdef inline void relu_mask(
+    Py_ssize_t n, const Grid *g, const real *y,
+    real *dx,  # IN and OUT, laid out as y
+) noexcept nogil:
+    """dx = 0 where y <= 0, in n samples."""
+    cdef Py_ssize_t i, h, at
+    for i in range(n):
+        for h in range(g.height):
+            at = i * g.sample + h * g.line
+            relu_backward(g.width * g.row, y + at, dx + at, dx + at)

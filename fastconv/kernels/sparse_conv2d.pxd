@@ -8,7 +8,7 @@ from fastconv.kernels.conv2d cimport reached
 from fastconv.kernels.grid cimport Grid, Window
 from fastconv.kernels.max_pool cimport clear
 from fastconv.kernels.real cimport padded, real
-from fastconv.kernels.relu cimport relu_backward
+from fastconv.kernels.relu cimport relu_mask
 from fastconv.kernels.tile cimport FC_CHANNELS, FC_TAPS, fc_window, slide, transpose_rows
 
 cdef extern from "sparse.h" nogil:
@@ -25,13 +25,13 @@ cdef extern from "sparse.h" nogil:
 
 
 cdef enum:
-    LONGEST = 1 << 30  # elements of a sample that a list can point into
+    LONGEST = 1 << 27  # elements of a sample that a list can point into, but for its margins
 
 
 cdef inline bint sparse_suits(const Grid *gx, const Window *k, Py_ssize_t itemsize) noexcept nogil:
     """Whether the kernels below take such a convolution: windows of whole vectors without gaps."""
     return (k.sh == 1 and k.sw == 1 and k.dh == 1 and k.dw == 1 and k.kw <= FC_TAPS
-            and gx.channels == padded(gx.channels, itemsize) and gx.sample < LONGEST)
+            and gx.channels == padded(gx.channels, itemsize) and gx.height * gx.width * gx.channels < LONGEST)
 
 
 cdef inline Py_ssize_t sparse_scratch(const Grid *gx, const Grid *gy, const Window *k, Py_ssize_t itemsize) noexcept nogil:
@@ -127,7 +127,5 @@ cdef inline void sparse_backward_x(
                       wt + ((k.kh - u) * k.kw - 1) * tap + f * gx.row, none, none,
                       dx + i * gx.sample + (first + u - k.top) * gx.line)
                 f += FC_CHANNELS
-        if mask != NULL:
-            for h in range(gx.height):
-                relu_backward(gx.width * gx.row, mask + i * gx.sample + h * gx.line,
-                              dx + i * gx.sample + h * gx.line, dx + i * gx.sample + h * gx.line)
+    if mask != NULL:
+        relu_mask(n, gx, mask, dx)

@@ -1,9 +1,10 @@
 # 2-D convolution with stride 1 by Winograd's algorithm along the lines: four outputs of a row of the filter take 6
 # products where the plain sum takes 12 (3 taps), or 8 where it takes 20 (5 taps).
 
-from fastconv.kernels.conv2d cimport reached
+from fastconv.kernels.conv2d cimport reached, transposed
 from fastconv.kernels.grid cimport Grid, Window
 from fastconv.kernels.real cimport padded
+from fastconv.kernels.relu cimport relu_mask
 from fastconv.kernels.tile cimport fc_product, multiply
 
 cdef extern from "winograd.h" nogil:
@@ -116,3 +117,20 @@ cdef inline void winograd_forward(
             fc_winograd_output(k.kw, pooled != NULL, gy.height, tiles, gy.width, gy.row, line_y, plane_y,
                                products + i * tiles * gy.row, b, relu, g.line, y + (start + i) * g.sample)
         start += count
+
+
+cdef inline void winograd_backward_x(
+    Py_ssize_t n, const Grid *gx, const Grid *gy, const Window *k,
+    const float *dy,    # pixel (0, 0) of the first sample; zeros left and right of each line, as far as the tiles reach
+    const float *ut,    # (points, kh, filters, padded channels): of w with its taps in reverse, each transposed
+    const float *mask,  # laid out as dx, or NULL: dx = 0 where mask <= 0
+    float *scratch,     # (winograd_scratch,) with gx and gy exchanged, to work in
+    float *dx,          # OUT
+) noexcept nogil:
+    """dx of conv2d_backward_x, but for rounding: the full correlation of dy."""
+    cdef Window full = transposed(k)
+    cdef const float *none = NULL
+    cdef const Grid *apart = NULL
+    winograd_forward(n, gy, gx, &full, dy, ut, none, 0, apart, scratch, dx)
+    if mask != NULL:
+        relu_mask(n, gx, mask, dx)
