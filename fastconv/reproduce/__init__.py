@@ -8,6 +8,7 @@ from fastconv.reproduce import report
 
 STUDIES = {
     "surnames": "the surname ConvNet: gradients checked, trained with and without compensation, timed",
+    "cifar-convnet": "the ConvNet for CIFAR-10: what preprocessing, augmentation, decay, dropout and others add",
 }
 """What each study is, by its name."""
 
