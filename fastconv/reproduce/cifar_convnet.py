@@ -446,7 +446,6 @@ class CifarConvnet(Study):
             for run in sorted(found.values(), key=lambda run: run["batch_size"])
             if run["rate"] == RATE
         }
-        trained = [run for run in found.values() if "diverged" not in run]
         rows = [
             (
                 f"{run['rate']:g}",
@@ -460,7 +459,7 @@ class CifarConvnet(Study):
                         f"{run['seconds']:.1f}",
                         f"{run['images_per_second']:,.0f}",
                     )
-                    if run in trained
+                    if "records" in run
                     else ("diverged", *("-",) * 4)
                 ),
             )
@@ -468,7 +467,7 @@ class CifarConvnet(Study):
         ]
         pictures = []
         for name, words, runs in (("rates", "learning rate", rates), ("batch-sizes", "batch size", sizes)):
-            right = {label: run["test_accuracy"] for label, run in runs.items() if run in trained}
+            right = {label: run["test_accuracy"] for label, run in runs.items() if "records" in run}
             diverged = [label for label in runs if label not in right]
             best, worst = (f"{end(right, key=right.get)} ({end(right.values()):.1%})" for end in (max, min))
             seen = f"By {words}, most test images are right with {best}, fewest with {worst}"
