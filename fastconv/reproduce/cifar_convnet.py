@@ -144,7 +144,7 @@ class CifarConvnet(Study):
             else:
                 prepare = (ZCA() if kind == "ZCA" else Standardize()).fit(x)
                 self.prepared[kind] = prepare.transform(x), prepare.transform(x_test)
-            self.shown[kind] = self.prepared[kind][1][:SHOWN]
+            self.shown[kind] = self.prepared[kind][1][:SHOWN].copy()
         return self.prepared[kind]
 
     def fit(self, run, epochs, rate=None, batch_size=BATCH, records=1):
