@@ -400,7 +400,7 @@ class CifarConvnet(Study):
 
     def whose(self):
         """Return the sentence on the data that the original's figures belong to."""
-        return f"{colour_words(self.images)} Its accuracies and times are not given."
+        return f"{colour_words(self.images)} It gives neither accuracies nor times."
 
     def network_section(self, rows):
         """Return the section on the network's shapes and weights."""
@@ -454,7 +454,7 @@ class CifarConvnet(Study):
                 *(
                     (
                         f"{run['test_accuracy']:.1%}",
-                        f"{run['test_loss']:.3f}",
+                        f"{run['test_loss']:.4g}",
                         f"{run['updates']:,}",
                         f"{run['seconds']:.1f}",
                         f"{run['images_per_second']:,.0f}",
