@@ -233,9 +233,11 @@ class CifarConvnet(Study):
             "all pixels decorrelated. What that takes comes from the training images alone; the test images are "
             "transformed alike. The original's plain network overfits after about 8 epochs."
         )
-        rise = plain["test_loss"] - plain["lowest_test_loss"]
-        overfits = f"The plain network's test loss is lowest after epoch {plain['lowest_after']:g} of {self.epochs}" + (
-            f", and {rise:.2f} nats higher at the end." if rise > 0 else ": it does not overfit in so few."
+        after, rise = plain["lowest_after"], plain["test_loss"] - plain["lowest_test_loss"]
+        overfits = f"The plain network's test loss is lowest after epoch {after:g} of {self.epochs}" + (
+            f", {after - ORIGINAL['overfits_after']:+g} from the original's, and {rise:.2f} nats higher at the end."
+            if rise > 0
+            else ": it does not overfit in so few."
         )
         section = self.section("3. Preprocessing", "preprocessing", words, names, overfits)
         sheet = [self.shown["plain"], self.shown["ZCA"], augment.apply(self.shown["plain"], CROP_FLIP, self.seed, 0)]
