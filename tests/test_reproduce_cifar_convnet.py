@@ -53,7 +53,7 @@ def with_accuracies(accuracies):
     study.fit = lambda run, epochs, **settings: known(
         run.label, test_accuracy=accuracies[next(name for name, each in RUNS.items() if each is run)]
     )
-    study.train_runs("plain", "standardised", "augmented", "decaying", "momentum")
+    study.train_runs("plain", "standardised", "augmented", "decaying", "adam")
     return study
 
 
@@ -82,8 +82,8 @@ def test_each_improvement_changes_one_thing_of_the_run_it_is_compared_with():
             fields = "inputs", "augmented", "decaying", "optimizer", "network"
             changed = [field for field in fields if getattr(run, field) != getattr(RUNS[run.base], field)]
             assert len(changed) == 1, name
-    order = ["plain", "standardised", "augmented", "decaying", "momentum"]
-    assert [RUNS[name].base for name in (*order[1:], "dropout", "batch-norm")] == [*order, "momentum"]
+    order = ["plain", "standardised", "augmented", "decaying", "adam"]
+    assert [RUNS[name].base for name in (*order[1:], "dropout", "batch-norm")] == [*order, "adam"]
 
 
 def test_the_original_s_weights_are_filters_times_the_input_s_size_and_one():
@@ -112,8 +112,8 @@ def test_the_rate_decays_and_images_are_augmented_only_where_a_run_says_so(monke
 
     monkeypatch.setattr(cifar_convnet, "Trainer", Seen)
     study = silent()
-    study.train_runs("standardised", "adam", "dropout", "batch-norm")
-    (plain, _, _), (adam, _, _), (momentum, _, _), _ = seen
+    study.train_runs("standardised", "momentum", "dropout", "batch-norm")
+    (plain, _, _), (momentum, _, _), (adam, _, _), _ = seen
     assert [len(augment) for _, augment, _ in seen] == [0, 2, 2, 2]
     assert isinstance(adam, fc.Adam) and momentum.momentum == 0.9
     updates = 2 * math.ceil(160 / 128)
@@ -233,13 +233,13 @@ def test_what_dropout_gives_is_said_and_what_it_lacks():
     assert "Best of all runs: with batch norm., at 60.0%, as in the original" in text
     rows = {row[0]: row[1:] for row in study.comparison()}
     assert rows["points by dropout, against standardised"] == ("2 to 3", "+2.5")
-    assert rows["points by dropout, against momentum SGD"] == ("2 to 3", "+1.2")
+    assert rows["points by dropout, against Adam"] == ("2 to 3", "+1.2")
 
 
 def test_it_says_how_far_batch_normalisation_is_behind():
-    study = with_accuracies(dict.fromkeys(RUNS, 0.5) | {"momentum": 0.62, "batch-norm": 0.6})
+    study = with_accuracies(dict.fromkeys(RUNS, 0.5) | {"adam": 0.62, "batch-norm": 0.6})
     text = " ".join(study.regularisation().text().split())
-    assert "Best of all runs: momentum SGD, at 62.0%; batch normalisation is 2.0 behind" in text
+    assert "Best of all runs: Adam, at 62.0%; batch normalisation is 2.0 behind" in text
 
 
 def test_a_rate_at_which_training_diverges_is_said_and_the_others_are_run(monkeypatch):
