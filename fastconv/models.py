@@ -78,7 +78,7 @@ def surname_convnet(
 
 def cifar_convnet(
     filters=(32, 64, 64), kernel_size=5, hidden=1000, n_classes=10, shape=(32, 32, 3), dropout=0.0, batch_norm=False,
-    dtype="float32", seed=0,
+    dtype="float32", seed=0, init="he",
 ):  # fmt: skip
     """Return the network for CIFAR-10 (net R): same convolutions, each halved by pooling, and two dense layers.
 
@@ -99,6 +99,8 @@ def cifar_convnet(
         Normalise after each convolution, which then has no bias of its own.
     dtype, seed
         As in :class:`Sequential`.
+    init : "he", "xavier" or float
+        As in :class:`Conv2D`, of all weights.
 
     Returns
     -------
@@ -121,12 +123,14 @@ def cifar_convnet(
     >>> fc.models.cifar_convnet(filters=(16, 32), hidden=64, shape=(8, 8, 1), dropout=0.5).output_shape
     (10,)
     """
-    return _image_convnet(shape, filters, kernel_size, "same", (hidden,), n_classes, dropout, batch_norm, dtype, seed)
+    return _image_convnet(
+        shape, filters, kernel_size, "same", (hidden,), n_classes, dropout, batch_norm, dtype, seed, init
+    )
 
 
 def imbalanced_cifar_convnet(
     filters=(32, 64, 128), kernel_size=3, hidden=(256, 128, 64), n_classes=10, shape=(32, 32, 3), dropout=0.0,
-    batch_norm=False, dtype="float32", seed=0,
+    batch_norm=False, dtype="float32", seed=0, init="he",
 ):  # fmt: skip
     """Return the network for long-tailed CIFAR-10 (net G): valid convolutions halved by pooling, and dense layers.
 
@@ -138,7 +142,7 @@ def imbalanced_cifar_convnet(
         Of all convolutions.
     hidden : sequence of int
         Units of the dense layers before the last.
-    n_classes, shape, dropout, batch_norm, dtype, seed
+    n_classes, shape, dropout, batch_norm, dtype, seed, init
         As in :func:`cifar_convnet`.
 
     Returns
@@ -162,17 +166,19 @@ def imbalanced_cifar_convnet(
     >>> [array.shape[0] for name, array in net.params.items() if name.endswith("w")]
     [3, 3, 3, 512, 256, 128, 64]
     """
-    return _image_convnet(shape, filters, kernel_size, "valid", hidden, n_classes, dropout, batch_norm, dtype, seed)
+    return _image_convnet(
+        shape, filters, kernel_size, "valid", hidden, n_classes, dropout, batch_norm, dtype, seed, init
+    )
 
 
-def _image_convnet(shape, filters, kernel_size, padding, hidden, n_classes, dropout, batch_norm, dtype, seed):
+def _image_convnet(shape, filters, kernel_size, padding, hidden, n_classes, dropout, batch_norm, dtype, seed, init):
     """Convolutions with ReLU, each halved by max-pooling, then dense layers."""
     layers = []
     for n in filters:
-        layers += [Conv2D(n, kernel_size, padding=padding, bias=not batch_norm), *[BatchNorm()] * batch_norm]
+        layers += [Conv2D(n, kernel_size, padding=padding, bias=not batch_norm, init=init), *[BatchNorm()] * batch_norm]
         layers += [ReLU(), MaxPool2D(2)]
     layers.append(Flatten())
     for n in hidden:
-        layers += [Dense(n), ReLU()]
-    layers += [*[Dropout(dropout)] * (dropout > 0), Dense(n_classes)]
+        layers += [Dense(n, init=init), ReLU()]
+    layers += [*[Dropout(dropout)] * (dropout > 0), Dense(n_classes, init=init)]
     return Sequential(layers, input=ImageInput(*shape), dtype=dtype, seed=seed)

@@ -237,12 +237,45 @@ class Sequential:
         value, _ = functional.run_loss(loss, outputs, *targets, threads)
         return value + loss.penalty(self.params), float(np.mean(outputs.argmax(axis=1) == targets[0]))
 
-    def summary(self):
-        """Return a table of the layers as text.
+    def layer_table(self):
+        """Return what is known of the input and of each layer, as a list of dicts.
 
-        Output shapes, numbers of parameters, receptive fields (input positions that one output position sees, if
-        none of them lay outside the input) and the floating-point operations of the products in a sample's forward
-        pass in MFLOP, with nothing skipped.
+        Returns
+        -------
+        list of dict
+            ``layer`` (name), ``output_shape`` (of one sample), ``parameters`` (their number), ``receptive_field``
+            (input positions along each axis that one output position sees, if none of them lay outside the input; empty
+            for a :class:`VectorInput`) and ``mflop`` (floating-point operations of the products in a sample's forward
+            pass, in millions, with nothing skipped).
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> net = fc.models.cifar_convnet()
+        >>> [(row["output_shape"], row["receptive_field"]) for row in net.layer_table() if row["layer"] == "MaxPool2D"]
+        [((16, 16, 32), (6, 6)), ((8, 8, 64), (16, 16)), ((4, 4, 64), (36, 36))]
+        """
+        axes = 0 if isinstance(self.input, VectorInput) else len(self.input.shape) - 1
+        whole = self.input.shape[:axes]
+        field, jump = [1] * axes, [1] * axes
+        first = type(self.input).__name__, self.input.shape, 0, tuple(field), 0.0
+        rows = [first]
+        for i, layer in enumerate(self.layers):
+            before, after = self._shapes[i], self._shapes[i + 1]
+            size = sum(a.size for name, a in self.params.items() if name.split(".")[0] == str(i))
+            if layer.receptive == "all" or len(after) == 1:
+                field = list(whole)
+            elif layer.receptive:
+                for axis, (span, stride) in enumerate(layer.receptive):
+                    field[axis] += (span - 1) * jump[axis]
+                    jump[axis] *= stride
+            program = engine.Program([layer.lower(before)], before, i == 0 and self.input.codes, True)
+            rows.append((type(layer).__name__, after, size, tuple(field), program.operations / 1e6))
+        keys = "layer", "output_shape", "parameters", "receptive_field", "mflop"
+        return [dict(zip(keys, row, strict=True)) for row in rows]
+
+    def summary(self):
+        """Return :meth:`layer_table` as text.
 
         Examples
         --------
@@ -259,32 +292,13 @@ class Sequential:
         5 Dense                   (18,)        4680               19  0.0094
         total                                  8680                   0.0421
         """
+        table = self.layer_table()
         rows = [("layer", "output shape", "parameters", "receptive field", "MFLOP")]
-        axes = 1 if isinstance(self.input, VectorInput) else len(self.input.shape) - 1
-        whole = self.input.shape[:axes]
-        field, jump, total = [1] * axes, [1] * axes, 0.0
-        rows.append((f"input {type(self.input).__name__}", str(self.input.shape), "0", "x".join(map(str, field)), ""))
-        for i, layer in enumerate(self.layers):
-            before, after = self._shapes[i], self._shapes[i + 1]
-            size = sum(a.size for name, a in self.params.items() if name.split(".")[0] == str(i))
-            if isinstance(self.input, VectorInput):
-                pass
-            elif layer.receptive == "all" or len(after) == 1:
-                field = list(whole)
-            elif layer.receptive:
-                for axis, (span, stride) in enumerate(layer.receptive):
-                    field[axis] += (span - 1) * jump[axis]
-                    jump[axis] *= stride
-            program = engine.Program([layer.lower(before)], before, i == 0 and self.input.codes, True)
-            mflop = program.operations / 1e6
-            total += mflop
-            rows.append(
-                (
-                    f"{i} {type(layer).__name__}", str(after), str(size), "x".join(map(str, field)),
-                    f"{mflop:.4f}" if mflop else "",
-                )
-            )  # fmt: skip
-        rows.append(("total", "", str(self.parameters.size), "", f"{total:.4f}"))
+        for place, row in zip(["input", *range(len(self.layers))], table, strict=True):
+            field = "x".join(map(str, row["receptive_field"] or (1,)))
+            mflop = f"{row['mflop']:.4f}" if row["mflop"] else ""
+            rows.append((f"{place} {row['layer']}", str(row["output_shape"]), str(row["parameters"]), field, mflop))
+        rows.append(("total", "", str(self.parameters.size), "", f"{sum(row['mflop'] for row in table):.4f}"))
         widths = [max(len(row[c]) for row in rows) for c in range(5)]
         return "\n".join(
             "  ".join([row[0].ljust(widths[0])] + [row[c].rjust(widths[c]) for c in range(1, 5)]).rstrip()

@@ -197,6 +197,23 @@ def test_summary_says_what_a_stack_of_convolutions_and_pooling_sees():
     assert net.params["3.w"].shape == (5, 5, 8, 8) and net.output_shape == (10,)
 
 
+def test_the_layer_table_has_the_numbers_of_the_summary():
+    net = fc.Sequential([fc.Conv2D(8, 5), fc.BatchNorm(), fc.Flatten(), fc.Dense(2)], input=fc.ImageInput(7, 6, 3))
+    input, convolution, norm, flatten, dense = net.layer_table()
+    assert (input["layer"], input["output_shape"], input["parameters"]) == ("ImageInput", (7, 6, 3), 0)
+    assert convolution["parameters"] == 5 * 5 * 3 * 8 + 8 and norm["parameters"] == 2 * 8
+    assert convolution["mflop"] == pytest.approx(2 * 3 * 2 * 8 * 75 / 1e6)
+    assert [row["receptive_field"] for row in (input, norm, flatten, dense)] == [(1, 1), (5, 5), (7, 6), (7, 6)]
+    lines = net.summary().splitlines()
+    assert [line.split()[1] for line in lines[1:-1]] == [row["layer"] for row in net.layer_table()]
+    assert lines[-1].split()[1] == str(sum(row["parameters"] for row in net.layer_table()))
+
+
+def test_of_vectors_there_is_no_receptive_field():
+    net = fc.Sequential([fc.Dense(3), fc.ReLU(), fc.Dense(2)], input=fc.VectorInput(4))
+    assert [row["receptive_field"] for row in net.layer_table()] == [()] * 4
+
+
 def test_the_receptive_field_is_what_changes_an_output():
     net = fc.Sequential(
         [fc.Conv2D(1, 5, padding=2), fc.MaxPool2D(2), fc.Conv2D(1, 5, padding=2)], input=fc.ImageInput(32, 32, 3)

@@ -67,6 +67,16 @@ def test_dropout_stands_before_the_last_layer_and_normalisation_before_each_relu
     assert "0.w" in net.params and "0.b" not in net.params and "1.beta" in net.params
 
 
+@pytest.mark.parametrize("build", [models.cifar_convnet, models.imbalanced_cifar_convnet])
+def test_the_deviation_of_the_weights_is_that_of_the_layers_init(build):
+    for name, w in build(init=0.01).params.items():
+        if name.endswith("w"):
+            assert w.std() == pytest.approx(0.01, rel=0.1)
+    deviations = [w.std() for w in build(init="xavier").params.values() if w.ndim == 4]
+    expected = [(2 / (w[0] * w[1] * (w[2] + w[3]))) ** 0.5 for w in shapes(build()) if len(w) == 4]
+    assert deviations == pytest.approx(expected, rel=0.1)
+
+
 def test_other_images_filters_and_units(rng):
     net = models.imbalanced_cifar_convnet((8,), 3, (), 3, (8, 8, 1), dtype="float64", seed=4)
     assert shapes(net) == [(3, 3, 1, 8), (8,), (72, 3), (3,)]

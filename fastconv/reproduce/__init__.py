@@ -11,6 +11,7 @@ STUDIES = {
     "linear-softmax": "one layer and a softmax on CIFAR-10: four penalties and rates, and the templates learnt",
     "cyclical-mlp": "two layers on CIFAR-10 at a cyclical rate: the cost recorded in three ways, a search for lambda",
     "circles": "one hidden layer on two circles and on digits: decision regions, learning rates, batch sizes",
+    "cifar-convnet": "the ConvNet for CIFAR-10: what preprocessing, augmentation, decay, dropout and others add",
     "imbalanced-cifar": "CIFAR-10 with rare classes: cross-entropy and class-balanced focal loss, beta up to 0.9999",
 }
 """What each study is, by its name."""
