@@ -27,12 +27,16 @@ ctypedef struct Windows:
 cdef Py_ssize_t LARGEST = 1 << 30   # strides, paddings and dilations: products of two do not overflow
 cdef Py_ssize_t THREADED = 1 << 18  # bytes of a matrix that make threads worth their start
 cdef Py_ssize_t PIECE = 1 << 15     # bytes that a thread takes at a time
+cdef Py_ssize_t SHORT = 256         # bytes of a run that are copied faster than a window is looked at
 
 
 cdef inline void copy(Py_ssize_t size, const char *x, char *y) noexcept nogil:
-    """Copy `size` bytes, most often a few dozen: in vectors, the last of which overlaps the one before."""
+    """Copy `size` bytes, most often a few dozen: in vectors, of which the last one overlaps what is copied already."""
     cdef Py_ssize_t i = 0
     if size >= 16:
+        while i < size - 64:
+            memcpy(y + i, x + i, 64)
+            i += 64
         while i < size - 16:
             memcpy(y + i, x + i, 16)
             i += 16
@@ -46,6 +50,15 @@ cdef inline void copy(Py_ssize_t size, const char *x, char *y) noexcept nogil:
     else:
         for i in range(size):
             y[i] = x[i]
+
+
+cdef inline void copy_runs(
+    Py_ssize_t n, Py_ssize_t size, Py_ssize_t x_step, Py_ssize_t y_step, const char *x, char *y
+) noexcept nogil:
+    """Copy n runs of `size` bytes, `x_step` and `y_step` bytes apart."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        copy(size, x + i * x_step, y + i * y_step)
 
 
 cdef inline void clip(const Windows *k, Py_ssize_t at, Py_ssize_t *first, Py_ssize_t *last) noexcept nogil:
@@ -62,26 +75,32 @@ cdef inline void gather_line(
     element *cols,  # OUT (columns, kh, kw, channels)
 ) noexcept nogil:
     """cols[q, u, v, c] = x[p*sh - top + u*dh, q*sw - left + v*dw, c], or 0 outside the image."""
-    cdef Py_ssize_t q, u, v, first, last, at, line, run, size = k.channels * sizeof(element)
-    for q in range(k.columns):
+    cdef Py_ssize_t q = 0, u, v, first, last, at, line, run, n, size = k.channels * sizeof(element)
+    cdef Py_ssize_t window = k.kh * k.kw * size
+    cdef char *to = <char *> cols
+    cdef const element *source
+    while q < k.columns:
         at = q * k.sw - k.left
         clip(k, at, &first, &last)
+        n = 1
+        if last - first == k.kw and k.kw * size < SHORT:  # take the windows behind it along, up to the end of the line
+            n = min(k.columns - q, (k.width - 1 - at - (k.kw - 1) * k.dw) // k.sw + 1)
         run = last - first if k.dw == 1 else 1  # taps side by side
         for u in range(k.kh):
             line = p * k.sh - k.top + u * k.dh
-            if line < 0 or line >= k.height or first == last:
-                memset(cols, 0, k.kw * size)
-            else:
-                if first > 0:
-                    memset(cols, 0, first * size)
+            if line < 0 or line >= k.height or last - first < k.kw:
+                for v in range(n):
+                    memset(to + v * window, 0, k.kw * size)
+            if 0 <= line < k.height:
+                source = x + (line * k.width + at) * k.channels
                 v = first
                 while v < last:
-                    copy(run * size, <const char *> (x + (line * k.width + at + v * k.dw) * k.channels),
-                         <char *> (cols + v * k.channels))
+                    copy_runs(n, run * size, k.sw * size, window, <const char *> (source + v * k.dw * k.channels),
+                              to + v * size)
                     v += run
-                if last < k.kw:
-                    memset(cols + last * k.channels, 0, (k.kw - last) * size)
-            cols += k.kw * k.channels
+            to += k.kw * size
+        to += (n - 1) * window
+        q += n
 
 
 cdef inline void scatter_line(
