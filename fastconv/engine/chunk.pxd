@@ -175,11 +175,11 @@ cdef inline void forward_op(
     cdef const Op *op = &plan.ops[o]
     cdef const Grid *gx = &plan.tensors[o].g
     cdef const Grid *gy = &plan.tensors[o + 1].g
-    cdef bint pools = op.pools and not plan.learns
-    cdef const Grid *pooled = &plan.tensors[o + 2].g if pools else NULL
+    cdef Py_ssize_t to = o + 2 if op.pools else o + 1
+    cdef const Grid *pooled = &plan.tensors[to].g if op.pools else NULL
     cdef const real *x = values_of(plan, work, o, False, first, packed)
-    cdef real *y = values_of(plan, work, o + 2 if pools else o + 1, False, first, packed)
-    cdef real *winner = winners_of(plan, work, o + 1, first, packed)
+    cdef real *y = values_of(plan, work, to, False, first, packed)
+    cdef real *winner = winners_of(plan, work, to, first, packed) if plan.learns or not op.pools else NULL
     cdef const real *b = packed + op.b if op.b >= 0 else NULL
     cdef const real *xh
     cdef real *yh
@@ -199,12 +199,12 @@ cdef inline void forward_op(
     elif op.kind == CONV2D and op.u >= 0:
         if real is float:
             winograd_forward(n, gx, gy, &op.window, x, packed + op.u, b, op.relu, pooled,
-                             <float *> work.values + plan.transformed, y)
-    elif op.kind == CONV2D and pools:
-        conv2d_pooled(n, gx, pooled, &op.window, x, packed + op.w, b, op.relu, y)
+                             <float *> work.values + plan.transformed, y, winner)
+    elif op.kind == CONV2D and op.pools:
+        conv2d_pooled(n, gx, pooled, &op.window, x, packed + op.w, b, op.relu, y, winner)
     elif op.kind == CONV2D:
         conv2d_forward(n, gx, gy, &op.window, x, packed + op.w, b, op.relu, y)
-    elif op.kind == MAX_POOL and o > 0 and plan.ops[o - 1].pools and not plan.learns:
+    elif op.kind == MAX_POOL and o > 0 and plan.ops[o - 1].pools:
         pass  # done with the convolution
     elif op.kind == MAX_POOL:
         max_pool_forward(n, gx, gy, &op.window, x, y, winner)

@@ -42,7 +42,7 @@ ctypedef struct Op:
     Py_ssize_t index        # of the layer, for its random numbers
     Py_ssize_t block        # samples at a time
     bint pooled             # it is a convolution, and max-pooling follows
-    bint pools              # and can be done with it, where nobody asks for what is pooled
+    bint pools              # and is done with it: y has no place of its own
     bint sparse             # most of dy is zero
     Py_ssize_t scratch      # then: what its gradient is worked out in
     bint deferred           # dw is taken of the whole batch at once, in the update

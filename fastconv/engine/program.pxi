@@ -289,7 +289,7 @@ cdef class Program:
 
     cdef _find_pooled(self):
         """What comes of a ReLU; the convolutions in front of max-pooling, which leaves most of their outputs without a
-        gradient, and which a prediction does in one go with them."""
+        gradient, and which is done in one go with them where it can be."""
         cdef Py_ssize_t o
         cdef Op *op
         cdef Op *pool
@@ -461,7 +461,8 @@ cdef class Program:
             self._choose_places(plan, i)
             block = plan.ops[max(i - 1, <Py_ssize_t> 0)].block
             t.y = at + t.left * t.g.row
-            at += (plan.chunk if t.y_whole else block) * t.g.sample
+            if i == 0 or not plan.ops[i - 1].pools:
+                at += (plan.chunk if t.y_whole else block) * t.g.sample
             if i > 0 and plan.ops[i - 1].kind in (MAX_POOL, GLOBAL_MAX_POOL1D):
                 t.winner = at
                 at += (plan.chunk if t.winner_whole else block) * t.g.height * t.g.width * t.g.row

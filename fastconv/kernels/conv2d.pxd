@@ -84,14 +84,16 @@ cdef inline bint pooled_suits(const Grid *gx, const Grid *gy, const Window *k) n
 cdef inline void conv2d_pooled(
     Py_ssize_t n, const Grid *gx, const Grid *gy, const Window *k,
     const real *x, const real *w, const real *b, int relu,
-    real *y,  # OUT, half as high and as wide as that of conv2d_forward
+    real *y,       # OUT, half as high and as wide as that of conv2d_forward
+    real *winner,  # OUT (n, height, width, row) of y: which of the four it is, or NULL
 ) noexcept nogil:
     """y = the largest of 2 by 2 outputs of conv2d_forward."""
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, size = gy.height * gy.width * gy.row
     cdef fc_product p = product_of(gx, gy, k, relu)
     p.outer, p.rows, p.lines = k.kh, gy.width, gy.height
     for i in range(n):
-        multiply_pooled(&p, x + i * gx.sample - k.left * gx.row, w, b, y + i * gy.sample)
+        multiply_pooled(&p, x + i * gx.sample - k.left * gx.row, w, b, y + i * gy.sample,
+                        winner + i * size if winner != NULL else winner)
 
 
 cdef inline Window transposed(const Window *k) noexcept nogil:

@@ -10,7 +10,7 @@
  * registers over the whole sum, and every element of C is one chain of multiply-adds in the order of (o, s, k): its
  * bits depend on neither the tile's shape nor the vector's length.
  *
- * fc_multiply_pooled: the same, then max-pooling of 2 x 2, where nobody asks for what is pooled.
+ * fc_multiply_pooled: the same, then max-pooling of 2 x 2.
  *
  * fc_slide: a convolution whose weights fit in the first-level cache, for inputs with many zeros, as behind a ReLU.
  * A window of `taps` output positions stays in registers and slides over the input, one sample after the other; each

@@ -38,8 +38,9 @@ cdef extern from "tile.h" nogil:
     void fc_multiply_float(const fc_product *, const float *, const float *, const float *, const float *, float *)
     void fc_multiply_double(
         const fc_product *, const double *, const double *, const double *, const double *, double *)
-    void fc_multiply_pooled_float(const fc_product *, const float *, const float *, const float *, float *)
-    void fc_multiply_pooled_double(const fc_product *, const double *, const double *, const double *, double *)
+    void fc_multiply_pooled_float(const fc_product *, const float *, const float *, const float *, float *, float *)
+    void fc_multiply_pooled_double(
+        const fc_product *, const double *, const double *, const double *, double *, double *)
     void fc_lookup_float(
         const fc_table *, Py_ssize_t, Py_ssize_t, const int16_t *, const float *, const float *, float *)
     void fc_lookup_double(
@@ -73,13 +74,16 @@ cdef inline void multiply(
 
 cdef inline void multiply_pooled(
     const fc_product *p, const real *a, const real *b, const real *bias,
-    real *c,  # OUT
+    real *c,       # OUT
+    real *winner,  # OUT (lines, rows, row of c), or NULL
 ) noexcept nogil:
-    """c[h, i, j] = the largest of what multiply gives at the lines 2h and 2h + 1 and the rows 2i and 2i + 1."""
+    """c[h, i, j] = the largest of what multiply gives at the lines 2h and 2h + 1 and the rows 2i and 2i + 1, and
+    winner[h, i, j] which of these four it is.
+    """
     if real is float:
-        fc_multiply_pooled_float(p, a, b, bias, c)
+        fc_multiply_pooled_float(p, a, b, bias, c, winner)
     else:
-        fc_multiply_pooled_double(p, a, b, bias, c)
+        fc_multiply_pooled_double(p, a, b, bias, c, winner)
 
 
 cdef inline void slide(

@@ -23,22 +23,41 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_finish)(
     }
 }
 
-/* The larger of two; a NaN is larger than all. */
-static inline __attribute__((always_inline)) FC_NAME(fc_vec) FC_NAME(fc_maximum)(FC_NAME(fc_vec) a, FC_NAME(fc_vec) b)
+/* *a = the larger of *a and b, the first of equals; a NaN is larger than all.  *which = k where it is b. */
+static inline __attribute__((always_inline)) void FC_NAME(fc_maximum)(
+    FC_NAME(fc_vec) b, FC_NAME(fc_vec) k, FC_NAME(fc_vec) * a /* IN and OUT */, FC_NAME(fc_vec) * which /* IN and OUT */)
 {
-    const FC_NAME(fc_bits) wins = (b > a) | (b != b);
-    return (FC_NAME(fc_vec))(((FC_NAME(fc_bits))b & wins) | ((FC_NAME(fc_bits))a & ~wins));
+    typedef FC_NAME(fc_vec) vec;
+    typedef FC_NAME(fc_bits) bits;
+    const bits wins = (b > *a) | (b != b);
+    *a = (vec)(((bits)b & wins) | ((bits)*a & ~wins));
+    *which = (vec)(((bits)k & wins) | ((bits)*which & ~wins));
 }
 
-/* pooled, rows and vecs are constants at every call: the loops over them unroll and acc lives in registers.  If pooled,
- * the rows are of two lines, half of each, and what is stored is the largest of two by two of them. */
-static inline __attribute__((always_inline)) void FC_NAME(fc_tile)(
-    const int pooled, const int rows, const int vecs, const fc_product *p, const ptrdiff_t *reach, const FC_REAL *a,
-    const FC_REAL *b, const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT, with p->add IN too */)
+/* The largest of 2 x 2 pixels, given in the order of their lines, and which of them that is, 0 to 3. */
+static inline __attribute__((always_inline)) FC_NAME(fc_vec) FC_NAME(fc_largest)(
+    FC_NAME(fc_vec) a, FC_NAME(fc_vec) b, FC_NAME(fc_vec) c, FC_NAME(fc_vec) d, FC_NAME(fc_vec) * which /* OUT */)
 {
     typedef FC_NAME(fc_vec) vec;
     const vec zero = {0};
-    vec acc[FC_TILE_ROWS][FC_TILE_WIDE];
+    *which = zero;
+    FC_NAME(fc_maximum)(b, zero + 1, &a, which);
+    FC_NAME(fc_maximum)(c, zero + 2, &a, which);
+    FC_NAME(fc_maximum)(d, zero + 3, &a, which);
+    return a;
+}
+
+/* pooled, rows and vecs are constants at every call: the loops over them unroll and acc lives in registers.  If pooled,
+ * the rows are of two lines, half of each, and what is stored is the largest of two by two of them, and which of those
+ * it is unless winner is NULL. */
+static inline __attribute__((always_inline)) void FC_NAME(fc_tile)(
+    const int pooled, const int rows, const int vecs, const fc_product *p, const ptrdiff_t *reach, const FC_REAL *a,
+    const FC_REAL *b, const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT, with p->add IN too */,
+    FC_REAL *winner /* OUT */)
+{
+    typedef FC_NAME(fc_vec) vec;
+    const vec zero = {0};
+    vec acc[FC_TILE_ROWS][FC_TILE_WIDE], which;
     const ptrdiff_t a_row = p->a_row, a_step = p->a_step, b_row = p->b_row;
     const int line = pooled ? rows / 2 : rows, kept = pooled ? line / 2 : rows;
 
@@ -79,10 +98,12 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_tile)(
 #pragma GCC unroll 16
         for (int r = 0; r < kept; r++)
 #pragma GCC unroll 4
-            for (int v = 0; v < vecs; v++)
-                acc[r][v] = FC_NAME(fc_maximum)(
-                    FC_NAME(fc_maximum)(acc[2 * r][v], acc[2 * r + 1][v]),
-                    FC_NAME(fc_maximum)(acc[line + 2 * r][v], acc[line + 2 * r + 1][v]));
+            for (int v = 0; v < vecs; v++) {
+                acc[r][v] = FC_NAME(fc_largest)(acc[2 * r][v], acc[2 * r + 1][v], acc[line + 2 * r][v],
+                                                acc[line + 2 * r + 1][v], &which);
+                if (winner)
+                    *(vec *)(winner + r * p->c_row + v * FC_LANES) = which;
+            }
 #pragma GCC unroll 16
     for (int r = 0; r < kept; r++)
         FC_NAME(fc_finish)(vecs, acc[r], p->relu, mask ? mask + r * p->c_row : NULL, c + r * p->c_row);
@@ -104,7 +125,7 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_line)(
 #define FC_CASE(R)                                                       \
     case R:                                                              \
         if (R <= most)                                                   \
-            FC_NAME(fc_tile)(0, R, vecs, p, reach, at, b, bias, maskt, ct); \
+            FC_NAME(fc_tile)(0, R, vecs, p, reach, at, b, bias, maskt, ct, NULL); \
         break;
         switch ((block + 1) * p->rows / blocks - i) {
             FC_CASE(1) FC_CASE(2) FC_CASE(3) FC_CASE(4) FC_CASE(5) FC_CASE(6)
@@ -137,9 +158,10 @@ static void FC_NAME(fc_multiply)(const fc_product *p, const FC_REAL *a, const FC
 }
 
 /* The largest of two by two elements of C of fc_multiply: those of the lines 2h and 2h + 1 and rows 2i and 2i + 1, at
- * C[h, i]; p->lines and p->rows count these. */
+ * C[h, i]; p->lines and p->rows count these.  winner[h, i] = which of them it is, 0 to 3, unless winner is NULL; its
+ * lines lie side by side. */
 static void FC_NAME(fc_multiply_pooled)(const fc_product *p, const FC_REAL *a, const FC_REAL *b, const FC_REAL *bias,
-                                        FC_REAL *c /* OUT */)
+                                        FC_REAL *c /* OUT */, FC_REAL *winner /* OUT */)
 {
     const ptrdiff_t most = FC_TILE_ROWS / 4, blocks = (p->rows + most - 1) / most;
     for (ptrdiff_t j = 0, vecs; j < p->cols; j += vecs * FC_LANES) {
@@ -149,12 +171,13 @@ static void FC_NAME(fc_multiply_pooled)(const fc_product *p, const FC_REAL *a, c
                 const ptrdiff_t i = block * p->rows / blocks;
                 const FC_REAL *at = a + 2 * h * p->a_line + 2 * i * p->a_row, *bj = bias ? bias + j : NULL;
                 FC_REAL *ct = c + h * p->c_line + i * p->c_row + j;
-#define FC_CASE(R)                                                             \
-    case R:                                                                    \
-        if (R <= FC_TILE_ROWS / 4 && vecs == 2)                                \
-            FC_NAME(fc_tile)(1, 4 * R, 2, p, NULL, at, b + j, bj, NULL, ct);   \
-        else if (R <= FC_TILE_ROWS / 4)                                        \
-            FC_NAME(fc_tile)(1, 4 * R, 1, p, NULL, at, b + j, bj, NULL, ct);   \
+                FC_REAL *wt = winner ? winner + (h * p->rows + i) * p->c_row + j : NULL;
+#define FC_CASE(R)                                                                 \
+    case R:                                                                        \
+        if (R <= FC_TILE_ROWS / 4 && vecs == 2)                                    \
+            FC_NAME(fc_tile)(1, 4 * R, 2, p, NULL, at, b + j, bj, NULL, ct, wt);   \
+        else if (R <= FC_TILE_ROWS / 4)                                            \
+            FC_NAME(fc_tile)(1, 4 * R, 1, p, NULL, at, b + j, bj, NULL, ct, wt);   \
         break;
                 switch ((block + 1) * p->rows / blocks - i) {
                     FC_CASE(1) FC_CASE(2) FC_CASE(3)

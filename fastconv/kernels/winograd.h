@@ -105,10 +105,12 @@ static inline __attribute__((always_inline)) void fc_winograd_sums(
 }
 
 /* y[h, q, :] = bias + the outputs of the products m[t, h, j, :], as far as `width` reaches, then max(0, y) if relu; or,
- * if pooled, the largest of two by two of them, where each line of y comes of two of m. */
+ * if pooled, the largest of two by two of them, where each line of y comes of two of m, and in winner, unless it is
+ * NULL, which of the four it is. */
 static inline __attribute__((always_inline)) void fc_winograd_lines(
     const int taps, const int pooled, ptrdiff_t lines, ptrdiff_t tiles, ptrdiff_t width, ptrdiff_t row, ptrdiff_t m_line,
-    ptrdiff_t plane, const float *m, const float *bias, int relu, ptrdiff_t y_line, float *y /* OUT */)
+    ptrdiff_t plane, const float *m, const float *bias, int relu, ptrdiff_t y_line, float *y /* OUT */,
+    float *winner /* OUT */)
 {
     typedef fc_vec_float vec;
     const vec zero = {0};
@@ -117,27 +119,29 @@ static inline __attribute__((always_inline)) void fc_winograd_lines(
             for (ptrdiff_t f = 0; f < row; f += FC_WINOGRAD_LANES) {
                 const float *at = m + h * m_line + j * row + f;
                 const vec b = bias ? *(const vec *)(bias + f) : zero;
-                float *to = y + j * FC_OUTPUTS / (1 + pooled) * row + f;
-                vec out[FC_OUTPUTS], below[FC_OUTPUTS];
+                const ptrdiff_t first = j * FC_OUTPUTS / (1 + pooled); /* pixel of y */
+                vec out[FC_OUTPUTS], below[FC_OUTPUTS], which[FC_OUTPUTS];
                 fc_winograd_sums(taps, plane, at, b, out);
                 if (pooled) {
                     fc_winograd_sums(taps, plane, at + m_line, b, below);
                     for (int q = 0; q < FC_OUTPUTS; q += 2)
-                        out[q / 2] = fc_maximum_float(fc_maximum_float(out[q], out[q + 1]),
-                                                     fc_maximum_float(below[q], below[q + 1]));
+                        out[q / 2] = fc_largest_float(out[q], out[q + 1], below[q], below[q + 1], which + q / 2);
                 }
-                for (ptrdiff_t q = 0; q < FC_OUTPUTS / (1 + pooled) && j * FC_OUTPUTS + q * (1 + pooled) < width; q++)
-                    fc_finish_float(1, out + q, relu, NULL, to + q * row);
+                for (ptrdiff_t q = 0; q < FC_OUTPUTS / (1 + pooled) && first + q < width / (1 + pooled); q++) {
+                    fc_finish_float(1, out + q, relu, NULL, y + (first + q) * row + f);
+                    if (pooled && winner)
+                        *(vec *)(winner + (h / 2 * (width / 2) + first + q) * row + f) = which[q];
+                }
             }
 }
 
 static void fc_winograd_output(ptrdiff_t taps, int pooled, ptrdiff_t lines, ptrdiff_t tiles, ptrdiff_t width,
                                ptrdiff_t row, ptrdiff_t m_line, ptrdiff_t plane, const float *m, const float *bias,
-                               int relu, ptrdiff_t y_line, float *y /* OUT */)
+                               int relu, ptrdiff_t y_line, float *y /* OUT */, float *winner /* OUT */)
 {
 #define FC_CASE(T, P)                                                                                            \
     if (taps == T && pooled == P)                                                                                \
-        fc_winograd_lines(T, P, lines, tiles, width, row, m_line, plane, m, bias, relu, y_line, y);
+        fc_winograd_lines(T, P, lines, tiles, width, row, m_line, plane, m, bias, relu, y_line, y, winner);
     FC_CASE(3, 0) FC_CASE(3, 1) FC_CASE(5, 0) FC_CASE(5, 1)
 #undef FC_CASE
 }

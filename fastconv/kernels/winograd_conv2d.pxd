@@ -13,7 +13,7 @@ cdef extern from "winograd.h" nogil:
     void fc_winograd_input(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float *, Py_ssize_t,
                            Py_ssize_t, float *)
     void fc_winograd_output(Py_ssize_t, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
-                            const float *, const float *, int, Py_ssize_t, float *)
+                            const float *, const float *, int, Py_ssize_t, float *, float *)
 
 cdef enum:
     WINOGRAD_BYTES = 512 * 1024  # of the transforms of the images that are worked on at a time, about
@@ -97,12 +97,14 @@ cdef inline void winograd_forward(
     const Grid *pooled,  # NULL, or how y lies that is the largest of 2 by 2 outputs; gy.height and gy.width are even
     float *scratch,  # (winograd_scratch,) to work in
     float *y,        # OUT
+    float *winner,   # OUT, if pooled: that of max_pool_forward, or NULL
 ) noexcept nogil:
     """y of conv2d_forward, but for rounding; and then perhaps of max_pool_forward."""
     cdef Py_ssize_t i, start = 0, count, most = samples_at_a_time(gx, gy, k), tiles = tiles_of(gy.width)
     cdef Py_ssize_t line_x, line_y, plane_x, plane_y
     cdef const Grid *g = pooled if pooled != NULL else gy
     cdef float *products
+    cdef float *won = winner
     while start < n:
         count = min(most, n - start)
         line_x, line_y = count * tiles * gx.row, count * tiles * gy.row
@@ -114,8 +116,10 @@ cdef inline void winograd_forward(
                               scratch + i * tiles * gx.row)
         winograd_products(count, gx, gy, k, scratch, u, products)
         for i in range(count):
+            if winner != NULL:
+                won = winner + (start + i) * g.height * g.width * g.row
             fc_winograd_output(k.kw, pooled != NULL, gy.height, tiles, gy.width, gy.row, line_y, plane_y,
-                               products + i * tiles * gy.row, b, relu, g.line, y + (start + i) * g.sample)
+                               products + i * tiles * gy.row, b, relu, g.line, y + (start + i) * g.sample, won)
         start += count
 
 
@@ -131,6 +135,6 @@ cdef inline void winograd_backward_x(
     cdef Window full = transposed(k)
     cdef const float *none = NULL
     cdef const Grid *apart = NULL
-    winograd_forward(n, gy, gx, &full, dy, ut, none, 0, apart, scratch, dx)
+    winograd_forward(n, gy, gx, &full, dy, ut, none, 0, apart, scratch, dx, <float *> NULL)
     if mask != NULL:
         relu_mask(n, gx, mask, dx)
