@@ -8,7 +8,7 @@ from reproduce_tools import as_json, check_report, interrupt, make, run_interrup
 
 import fastconv as fc
 from fastconv.imbalance import effective_number_weights
-from fastconv.reproduce import imbalanced_cifar
+from fastconv.reproduce import data, imbalanced_cifar
 from fastconv.reproduce.base import Options
 from fastconv.reproduce.imbalanced_cifar import ORIGINAL, ImbalancedCifar
 
@@ -66,7 +66,7 @@ def test_what_is_learnt_is_long_tailed_and_never_tested(study):
 
 
 def test_images_are_standardised_by_those_that_are_learnt(study):
-    (train, _), (test, labels) = study.standardized(study.tail, study.images.test)
+    (train, _), (test, labels) = data.standardised(study.images, (study.tail, study.images.test))
     assert train.mean() == pytest.approx(0, abs=1e-4) and train.std() == pytest.approx(1, abs=1e-3)
     assert abs(test.mean()) > 1e-3
     np.testing.assert_array_equal(labels, study.images.target[study.images.test])

@@ -19,7 +19,7 @@ from fastconv.gradient_check import check_gradients
 from fastconv.losses import SoftmaxCrossEntropy
 from fastconv.network import layer_shapes
 from fastconv.optim import SGD
-from fastconv.reproduce.base import Study
+from fastconv.reproduce.base import Study, middle
 from fastconv.reproduce.data import data_folder
 from fastconv.reproduce.report import Picture, Section, Table
 from fastconv.text import Alphabet
@@ -189,8 +189,7 @@ class Surnames(Study):
             self.note(
                 f"seed {seed}: {best['seeds'][-1]['validation_accuracy']:.2%} in {best['seeds'][-1]['seconds']:.1f} s"
             )
-        by_accuracy = sorted(best["seeds"], key=lambda entry: entry["validation_accuracy"])
-        shown = by_accuracy[(len(by_accuracy) - 1) // 2]
+        shown = best["seeds"][middle(best["seeds"], "validation_accuracy")]
         best["shown_seed"] = shown["seed"]
         best["median_accuracy"] = shown["validation_accuracy"]
         best["recall"], best["precision"] = shares_by_class(shown["confusion"])
