@@ -144,6 +144,14 @@ def test_results_json_and_the_tables_hold_the_same_figures(quick):
         assert re.search(rf"test accuracy, lambda {penalty:g}, rate {rate:g} +{there} +{here}", printed)
 
 
+def test_it_is_said_how_far_each_cost_is_from_the_original_s(quick):
+    results, printed, _ = quick
+    for run, there in zip(results["runs"], (6.4767, 1.7548, 1.8668, 1.9292), strict=True):
+        side = "above" if run["test_cost"] >= there else "below"
+        words = rf"{linear_softmax.label(run)}: [^;]* the cost {abs(run['test_cost'] - there):.3f} {side} its"
+        assert re.search(words, unwrapped(printed))
+
+
 def test_the_report_stands_alone_and_is_light(quick):
     check_report(quick[2], PICTURES)
 

@@ -265,6 +265,16 @@ def test_the_printed_tables_show_original_and_found(quick):
     assert "JAX: not installed" in printed
 
 
+def test_it_is_said_how_far_the_accuracies_are_from_the_original_s(quick):
+    results, printed, _ = quick
+    text = unwrapped(printed)
+    by = 100 * (0.5119 - results["best"]["median_accuracy"])
+    assert by > 0 and f"The one seed is {by:.2f} points below the original." in text
+    for run in results["balance"].values():
+        fall = 100 * (run["train_accuracy"] - run["validation_accuracy"])
+        assert f"{fall:.1f} points ({run['label']})" in text
+
+
 def test_the_timing_gets_the_names_that_were_read(tmp_path, timing):
     run_quickly("surnames", tmp_path)
     (call,) = timing

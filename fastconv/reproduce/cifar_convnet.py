@@ -85,12 +85,11 @@ RUNS = {
 
 ORIGINAL = {
     "overfits_after": 8,
-    "first_loss": math.log(10),
     "dropout_gain": [2, 3],
     "best": "batch normalisation",
     "weights": [32_800, 16_448, 4_160],
 }
-"""What the student's report found: epochs, nats, points of accuracy, the best run, weights of the convolutions."""
+"""What the student's report found: epochs, points of accuracy, the best run, weights of the convolutions."""
 
 
 class CifarConvnet(Study):
@@ -337,7 +336,7 @@ class CifarConvnet(Study):
             "gain orig.",
             "gain",
             "overfits orig.",
-            "lowest loss",
+            "lowest at",
             "first loss",
             "train",
             "test",
@@ -346,7 +345,7 @@ class CifarConvnet(Study):
         )
         bases = ", ".join(f"{RUNS[n].label} against {RUNS[RUNS[n].base].label}" for n in names if RUNS[n].base)
         explained = (
-            f"Gain: points of test accuracy, {bases}. Lowest loss: the epoch after which the test loss was lowest, "
+            f"Gain: points of test accuracy, {bases}. Lowest at: the epoch after which the test loss was lowest, "
             "beside that after which the original overfits. First loss: of the first batch, before any update. Train: "
             "in the last epoch, while learning. Seconds and training images a second include the test after every "
             "epoch."
@@ -500,7 +499,8 @@ class CifarConvnet(Study):
             counts = (f"{', '.join(f'{n:,}' for n in numbers)}" for numbers in (ORIGINAL["weights"], weights))
             rows.append(("weights of the convolutions (the original's miscounted)", *counts))
             loss = self.results["network"]["untrained_loss"]
-            rows.append(("error before the first update", f"about {ORIGINAL['first_loss']:.3f}", f"{loss:.3f}"))
+            guess = math.log(len(self.results["data"]["classes"]))
+            rows.append((f"error before the first update (a guess has {guess:.3f})", "-", f"{loss:.3f}"))
         if "plain" in runs:
             after = f"{runs['plain']['lowest_after']:g} of {self.epochs}"
             rows.append(("plain: epochs to the lowest test loss", f"about {ORIGINAL['overfits_after']}", after))

@@ -156,7 +156,12 @@ class LinearSoftmax(Study):
                 )
             )
             median, best = (points(share, accuracy) for share in (run["test_accuracy"], max(found)))
-            seen.append(f"{label(run)}: {median} the original" + f" (the best seed {best})" * (len(found) > 1))
+            higher = run["test_cost"] - cost
+            seen.append(
+                f"{label(run)}: {median} the original"
+                + f" (the best seed {best})" * (len(found) > 1)
+                + f", the cost {abs(higher):.3f} {'above' if higher >= 0 else 'below'} its"
+            )
         count = len(self.seeds)
         which = f"median of {count} seeds, and all of them" if count > 1 else "one seed"
         head = ("lambda", "rate", "test orig.", "test", "lowest to highest", "cost orig.", "cost", "s", "images/s")
