@@ -109,6 +109,10 @@ class Study:
         """Return the epochs of a training: those that were asked for, or those of a full or of a quick run."""
         return self.options.epochs or (quick if self.quick else full)
 
+    def seeds_of(self, full, quick=1):
+        """Return the seeds of trainings that are repeated, so many in a full or in a quick run, from the study's on."""
+        return [self.seed + i for i in range(quick if self.quick else full)]
+
     def note(self, words):
         """Print a finished piece of the current part, and keep it for the case that the part is broken off."""
         self.finished.append(words)

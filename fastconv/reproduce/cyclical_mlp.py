@@ -78,7 +78,7 @@ class CyclicalMLP(Study):
         few = self.quick
         self.shorter = 100 if few else 1  # n_s is divided by that
         self.evaluate_every = 5 if few else 100
-        self.seeds = [self.seed] if few else [self.seed + i for i in range(5)]
+        self.seeds = self.seeds_of(5)
         self.checks = [(n or self.size, *rest) for n, *rest in (CHECKS[:1] if few else CHECKS)]
         self.trials = {name: 3 if few else count for name, (_, count) in SEARCHES.items()}
         self.search_step = 5 if few else 2 * (len(self.images.train) // BATCH)

@@ -46,7 +46,7 @@ class LinearSoftmax(Study):
         self.classes = list(self.images.target_names)
         self.train, self.validation, self.test = standardised_vectors(self.images, first_batches(self.images))
         self.dimensions = (20, 100) if self.quick else (20, self.train[0].shape[1])
-        self.seeds = [self.seed] if self.quick else [self.seed + i for i in range(5)]
+        self.seeds = self.seeds_of(5)
         self.epochs = self.epochs_of(EPOCHS, quick=2)
         self.results["data"] = {
             "source": self.images.name, "classes": self.classes, "train": len(self.train[1]),

@@ -109,7 +109,7 @@ class Surnames(Study):
 
     def __init__(self, data, options):
         super().__init__(data, options)
-        names, quick, seed = load_surnames(data_folder(data, self.DATA)), self.quick, self.seed
+        names, quick = load_surnames(data_folder(data, self.DATA)), self.quick
         if len(names.target_names) < 3 or not len(names.train) or not len(names.validation):
             raise DataError("surnames: needs three languages, and names to train and to validate")
         self.names = names
@@ -126,7 +126,7 @@ class Surnames(Study):
         self.timing_batch = 10 if quick else 100
         self.evaluate_every = 20 if quick else 1042
         self.batches = (2, 18) if quick else (2, 18, 118, 1062)
-        self.seeds = [seed] if quick else [seed + i for i in range(5)]
+        self.seeds = self.seeds_of(5)
         kept = np.bincount(self.train[1], minlength=len(self.classes))
         self.results["data"] = {
             "source": "the course's files" if self.course else "the bundled names" if data is None else "a folder",
