@@ -9,6 +9,8 @@ import pytest
 
 from fastconv.engine import cpu, load
 
+pytest.register_assert_rewrite("reproduce_tools")
+
 
 @pytest.fixture
 def rng():
@@ -23,6 +25,14 @@ def level(request, monkeypatch):
 
     monkeypatch.setattr(fastconv.engine, "Program", load(request.param).Program)
     return request.param
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures of reports that take no time."""
+    from fastconv.reproduce import report
+
+    monkeypatch.setattr(report, "png", lambda figure: b"\x89PNG")
 
 
 class Server(ThreadingHTTPServer):

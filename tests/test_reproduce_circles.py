@@ -1,70 +1,47 @@
 """The study of circles and digits: the original's settings, the figures of results.json, and what goes wrong."""
 
-import base64
 import gzip
-import html.parser
-import json
-import os
 
 import numpy as np
 import pytest
+from reproduce_tools import (
+    Page,
+    as_json,
+    check_report,
+    interrupt,
+    make,
+    run_interrupted,
+    run_quickly,
+    spoil_gradients,
+    stored,
+    untimed,
+    unwrapped,
+)
 
 import fastconv as fc
-from fastconv import reproduce
-from fastconv.errors import DataError, RangeError
-from fastconv.reproduce import circles, report
+from fastconv.errors import RangeError
+from fastconv.reproduce import circles
 from fastconv.reproduce.base import Options
+from fastconv.reproduce.circles import Circles
+
+pytestmark = pytest.mark.usefixtures("undrawn")  # but for the module's quick run
 
 PICTURES = {
     "regions-svm", "loss", "regions-network", "learning-rates", "batch-sizes", "digits-accuracy", "digits",
 }  # fmt: skip
 
 
-def quick_run(folder, **options):
-    printed = []
-    results = reproduce.run("circles", out=folder, quick=True, progress=False, echo=printed.append, **options)
-    return results, " ".join("\n".join(printed).split()), folder
-
-
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     """One quick run: its results, what it printed and its folder."""
-    return quick_run(tmp_path_factory.mktemp("quick") / "report", threads=1)
-
-
-class Page(html.parser.HTMLParser):
-    """The images of a page, every address that it would load, and its tables' rows."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.images, self.addresses, self.rows = [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        if tag == "img":
-            self.images.append(base64.b64decode(attributes["src"].partition(",")[2]))
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-        self.addresses += [attributes[name] for name in ("src", "href") if name in attributes]
-
-    def handle_data(self, text):
-        if self.rows and self.rows[-1] and self.lasttag in ("td", "th"):
-            self.rows[-1][-1] += text.strip()
-
-
-@pytest.fixture(scope="module")
-def page(quick):
-    return Page((quick[2] / "report.html").read_text())
+    return run_quickly("circles", tmp_path_factory.mktemp("quick") / "report")
 
 
 # Settings
 
 
 def test_a_full_run_has_the_original_s_settings():
-    study = circles.Circles(None, Options(seed=3))
+    study = Circles(None, Options(seed=3))
     settings = study.results["settings"]
     assert (settings["iterations"], settings["learning_rate"], settings["batch_size"]) == (150, 0.03, 10)
     assert settings["learning_rates"] == (0.001, 0.03, 0.1, 0.3, 0.5)
@@ -81,13 +58,13 @@ def test_the_original_s_figures():
 
 
 def test_points_are_drawn_anew_with_every_seed():
-    study = circles.Circles(None, Options(quick=True))
+    study = make(Circles)
     (first, _), (second, _) = study.points.values()
     assert not np.any(first[0] == second[0])
 
 
 def test_the_points_are_as_hard_for_support_vector_machines_as_the_original_s():
-    study = circles.Circles(None, Options(seed=circles.CALIBRATION["seeds"][0], echo=lambda line: None))
+    study = Circles(None, Options(seed=circles.CALIBRATION["seeds"][0], echo=lambda line: None))
     study.seeds = list(range(*circles.CALIBRATION["seeds"]))
     study.points = {seed: circles.circles(seed) for seed in study.seeds}
     study.machines()
@@ -105,7 +82,7 @@ def test_the_network_is_also_compared_with_the_radial_kernel_on_the_same_points(
 
 
 def test_150_passes_with_summed_gradients_reach_the_original_s_test_accuracy():
-    study = circles.Circles(None, Options(progress=False))
+    study = Circles(None, Options(progress=False))
     run = circles.summary([study.fit(seed) for seed in study.seeds[:4]], study.compared)
     assert np.mean(run["test"]) > 0.92
     assert np.mean(run["best_test"]) > 0.935
@@ -113,13 +90,13 @@ def test_150_passes_with_summed_gradients_reach_the_original_s_test_accuracy():
 
 @pytest.mark.parametrize(("passes", "updates"), [(True, 60), (False, 3)])
 def test_an_iteration_is_a_pass_or_an_update_and_each_is_recorded(passes, updates):
-    study = circles.Circles(None, Options(quick=True, progress=False))
+    study = make(Circles)
     history = study.fit(0, passes=passes)
     assert (len(history), history.records[-1]["update"]) == (3, updates)
 
 
 def test_summed_gradients_are_the_mean_s_at_a_rate_that_is_larger_by_the_batch_size():
-    study = circles.Circles(None, Options(quick=True, progress=False))
+    study = make(Circles)
     summed, averaged = study.fit(0, rate=0.01, batch=5), study.fit(0, rate=0.05, batch=5, summed=False)
     assert summed.batch_losses == averaged.batch_losses
     assert summed.records[0]["lr"] == pytest.approx(0.05)
@@ -144,15 +121,8 @@ def test_gradients_by_hand_agree_with_differences_of_the_loss(rng):
 
 
 def test_a_wrong_gradient_is_told(monkeypatch):
-    right = fc.Sequential.loss_and_gradients
-
-    def wrong(self, *args, **kwargs):
-        loss, gradients = right(self, *args, **kwargs)
-        gradients["0.w"][0, 0] *= 1.01
-        return loss, gradients
-
-    monkeypatch.setattr(fc.Sequential, "loss_and_gradients", wrong)
-    study = circles.Circles(None, Options(quick=True))
+    spoil_gradients(monkeypatch, lambda gradients: gradients | {"0.w": 1.01 * gradients["0.w"]})
+    study = make(Circles)
     words = study.gradient_check().text()
     found = study.results["gradient_check"]
     assert not found["goal_met"] and found["numerical"] > 1e-5 and found["by_hand"] > 1e-5
@@ -181,9 +151,9 @@ def test_the_original_s_rate_and_batch_size_give_the_same_run_in_every_part(quic
     assert all(run["test_curve"] == runs[0]["test_curve"] and run["train"] == runs[0]["train"] for run in runs)
 
 
-def test_the_figures_in_the_tables_are_those_in_results_json(quick, page):
-    results = json.loads((quick[2] / "results.json").read_text())
-    assert results == json.loads(json.dumps(quick[0]))
+def test_the_figures_in_the_tables_are_those_in_results_json(quick):
+    results, page = stored(quick[2]), Page(quick[2])
+    assert results == as_json(quick[0])
     run = results["network"][circles.SUMMED_PASSES]
     assert ["test accuracy, RBF SVC", "94%", circles.spread(results["svm"]["rbf"])] in page.rows
     assert ["training accuracy, network", "96.5%", circles.spread(run["train"])] in page.rows
@@ -203,37 +173,24 @@ def test_best_figures_are_those_of_the_curves(quick):
         assert all(1 <= i <= 3 for i in run["best_iteration"])
 
 
-def test_the_report_stands_alone_and_is_light(quick, page):
-    _, _, folder = quick
-    assert set(os.listdir(folder)) == {"report.html", "results.json", *(f"{name}.png" for name in PICTURES)}
-    assert sorted(page.images) == sorted((folder / f"{name}.png").read_bytes() for name in PICTURES)
-    assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
-    assert (folder / "report.html").stat().st_size < 1_500_000
+def test_the_report_stands_alone_and_is_light(quick):
+    check_report(quick[2], PICTURES)
 
 
 def test_it_says_whose_the_original_s_figures_are_and_what_stands_in_for_mnist(quick):
-    _, printed, _ = quick
+    printed = unwrapped(quick[1])
     assert "The original's points are not at hand; these are drawn anew, 2 times." in printed
     assert "scikit-learn's digits in the place of MNIST, 1,438 images to train and 359 to test" in printed
     assert "This is a quick run" in printed
 
 
-def test_the_same_seed_gives_the_same_figures_at_any_number_of_threads(quick, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "png", lambda figure: b"\x89PNG")
-    again, _, _ = quick_run(tmp_path, threads=2)
-
-    def lasting(found):
-        if isinstance(found, dict):
-            return {k: lasting(v) for k, v in found.items() if k not in ("seconds", "images_per_second")}
-        return [lasting(v) for v in found] if isinstance(found, list) else found
-
-    for part in ("gradient_check", "svm", "network", "sweep", "digits", "comparison"):
-        assert lasting(again[part]) == lasting(quick[0][part])
-    assert quick_run(tmp_path, seed=5, force=True)[0]["svm"] != again["svm"]
+def test_the_same_seed_gives_the_same_figures_at_any_number_of_threads(quick, tmp_path):
+    again, _, _ = run_quickly("circles", tmp_path / "two", threads=2)
+    assert untimed(again) == untimed(quick[0])
+    assert run_quickly("circles", tmp_path / "other", seed=5)[0]["svm"] != again["svm"]
 
 
-def test_mnist_is_read_from_a_folder_and_its_test_images_are_the_test(tmp_path, monkeypatch, rng):
-    monkeypatch.setattr(report, "png", lambda figure: b"\x89PNG")
+def test_mnist_is_read_from_a_folder_and_its_test_images_are_the_test(tmp_path, rng):
     data = tmp_path / "mnist"
     data.mkdir()
     for name, n in (("train", 60), ("t10k", 50)):
@@ -243,7 +200,7 @@ def test_mnist_is_read_from_a_folder_and_its_test_images_are_the_test(tmp_path, 
         (data / f"{name}-images-idx3-ubyte.gz").write_bytes(gzip.compress(images_head + images.tobytes()))
         labels_head = np.array([0x801, n], ">u4").tobytes()
         (data / f"{name}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels_head + labels.tobytes()))
-    results, printed, _ = quick_run(tmp_path / "report", data=tmp_path)
+    results, printed, _ = run_quickly("circles", tmp_path / "report", data=tmp_path)
     assert (results["digits"]["data"], results["digits"]["train"], results["digits"]["test"]) == ("MNIST", 60, 50)
     assert "5. The same network on MNIST" in printed
     assert len(results["digits"]["sheet"]) == circles.SHEET
@@ -259,22 +216,22 @@ def test_an_accuracy_reaches_the_original_s_at_the_precision_that_is_shown():
 
 
 def test_sentences_follow_the_numbers():
-    study = circles.Circles(None, Options(quick=True, progress=False, echo=lambda line: None))
+    study = make(Circles)
     study.network()
     found = study.results["network"]
     run = found[circles.SUMMED_PASSES]
-    text = " ".join(study.network_section(found, {}).text().split())
+    text = unwrapped(study.network_section(found, {}).text())
     assert f"{100 * np.mean(run['train']):.1f}% is" in text and "below the original's 96.5%" in text
     updates = found["updates with averaged gradients"]
     updates |= {"train": [0.96, 0.97], "test": [0.93, 0.94], "at_compared": [0.94, 0.95], "best_test": [0.94, 0.95]}
-    text = " ".join(study.network_section(found, {}).text().split())
+    text = unwrapped(study.network_section(found, {}).text())
     assert "come updates with averaged gradients (0.0 points from it)" in text
 
 
 def test_errors_on_the_sheet_are_marked(quick, monkeypatch):
     from fastconv import plots
 
-    study = circles.Circles(None, Options(quick=True))
+    study = make(Circles)
     found = quick[0]["digits"]
     shown = study.images.validation[: circles.SHEET]
     calls = []
@@ -293,34 +250,15 @@ def test_errors_on_the_sheet_are_marked(quick, monkeypatch):
 # What goes wrong
 
 
-def test_a_folder_without_mnist_is_told_before_anything_is_computed(tmp_path):
-    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz.* missing; expected the official files of MNIST"):
-        quick_run(tmp_path / "report", data=tmp_path)
-    assert not (tmp_path / "report").exists()
-
-
 def test_a_number_of_epochs_is_refused(tmp_path):
     with pytest.raises(RangeError, match="circles takes no number of epochs"):
-        quick_run(tmp_path / "report", epochs=3)
+        run_quickly("circles", tmp_path / "report", epochs=3)
 
 
-@pytest.mark.parametrize(("fits", "readings", "rates"), [(1, 0, 0), (3, 1, 0), (9, 4, 0), (12, 4, 1)])
+@pytest.mark.parametrize(("fits", "readings", "rates"), [(0, 0, 0), (2, 1, 0), (8, 4, 0), (11, 4, 1)])
 def test_on_ctrl_c_what_is_done_so_far_is_written_and_said(tmp_path, monkeypatch, fits, readings, rates):
-    made, train, printed = [0], fc.Trainer.fit, []
-
-    def interrupted(self, *args, **kwargs):
-        made[0] += 1
-        if made[0] == fits:
-            raise KeyboardInterrupt
-        return train(self, *args, **kwargs)
-
-    monkeypatch.setattr(report, "png", lambda figure: b"\x89PNG")
-    monkeypatch.setattr(fc.Trainer, "fit", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        reproduce.run("circles", out=tmp_path, quick=True, progress=False, echo=printed.append)
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert results["complete"] is False
+    interrupt(monkeypatch, fc.Trainer, "fit", fits)
+    results, _ = run_interrupted("circles", tmp_path)
     assert len(results["svm"]["rbf"]) == 2
     assert len(results.get("network", {})) == readings
     assert len(results.get("sweep", {}).get("learning_rates", {})) == rates
-    assert "Interrupted" in "\n".join(printed) and "Interrupted" in (tmp_path / "report.html").read_text()

@@ -13,7 +13,7 @@ import pytest
 
 from fastconv import reproduce
 from fastconv.cli import main
-from fastconv.errors import DataError, NonFiniteLossError
+from fastconv.errors import DataError, NonFiniteLossError, RangeError
 from fastconv.reproduce import report
 from fastconv.reproduce.base import Study
 from fastconv.reproduce.report import Picture, Section
@@ -136,6 +136,13 @@ def test_epochs_are_refused_where_they_do_not_scale(tmp_path, studies, capsys):
     assert not (tmp_path / "out").exists()
     assert main(["reproduce", "beta", "--epochs", "3", "--out", str(tmp_path / "out")]) == 0
     assert results(tmp_path / "out")["settings"]["epochs"] == 3
+
+
+@pytest.mark.parametrize("epochs", [0, -1, 1.5, True])
+def test_epochs_are_a_positive_number(tmp_path, studies, epochs):
+    with pytest.raises(RangeError, match="reproduce: epochs: expected a positive integer, got"):
+        reproduce.run("beta", out=tmp_path / "out", epochs=epochs, echo=lambda line: None)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_report_is_replaced_only_by_force(tmp_path, studies, capsys):

@@ -1,60 +1,52 @@
 """The study of two layers: its settings are the original's, its figures measured, its report stands alone."""
 
-import json
-import os
 import re
 
 import numpy as np
 import pytest
+from reproduce_tools import (
+    as_json,
+    check_report,
+    interrupt,
+    make,
+    run_interrupted,
+    run_quickly,
+    spoil_gradients,
+    stored,
+    untimed,
+    unwrapped,
+)
 
 import fastconv as fc
-from fastconv import reproduce
-from fastconv.errors import DataError, NonFiniteLossError, RangeError
-from fastconv.reproduce import cyclical_mlp, report
+from fastconv.errors import NonFiniteLossError, RangeError
+from fastconv.reproduce import cyclical_mlp
 from fastconv.reproduce.base import Options
+from fastconv.reproduce.cyclical_mlp import CyclicalMLP
+
+pytestmark = pytest.mark.usefixtures("undrawn")  # but for the module's quick run
 
 PICTURES = {
     "by-heart", "rate", "range-test", "costs-1", "accuracies-1", "costs-3", "accuracies-3", "lambda", "final"
 }  # fmt: skip
 
 
-def run(out, **options):
-    settings = {"quick": True, "threads": 1, "progress": False, "echo": lambda words: None}
-    return reproduce.run("cyclical-mlp", out=out, **settings | options)
-
-
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     """One quick run: its results, what it printed and its folder."""
-    folder, printed = tmp_path_factory.mktemp("quick") / "report", []
-    return run(folder, echo=printed.append), "\n".join(printed), folder
-
-
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch):
-    """Figures that take no time, but for the module's quick run."""
-    monkeypatch.setattr(report, "png", lambda figure: b"\x89PNG")
+    return run_quickly("cyclical-mlp", tmp_path_factory.mktemp("quick") / "report")
 
 
 @pytest.fixture
 def study():
     """A quick study on the embedded images, of which nothing has been run."""
-    return cyclical_mlp.CyclicalMLP(None, Options(quick=True, threads=1, progress=False, echo=lambda words: None))
-
-
-def untimed(results):
-    """The results without what depends on the machine."""
-    timed = ("seconds", "machine", "threads", "images_per_second", "comparison")
-    if isinstance(results, dict):
-        return {key: untimed(value) for key, value in results.items() if key not in timed}
-    return [untimed(each) for each in results] if isinstance(results, (list, tuple)) else results
+    return make(CyclicalMLP)
 
 
 # Settings
 
 
 def test_a_full_run_has_the_original_s_settings():
-    study = cyclical_mlp.CyclicalMLP(None, Options(seed=3))
+    study = CyclicalMLP(None, Options(seed=3))
     assert study.checks == [(20, 50, 20), (3072, 10, 5)]
     assert (study.seeds, study.shorter, study.trials) == ([3, 4, 5, 6, 7], 1, {"coarse": 8, "fine": 16})
     assert study.search_step == 2 * (1295 // 100)
@@ -75,13 +67,7 @@ def test_initial_weights_have_the_original_s_variances_and_biases_are_zero(study
 
 def test_it_takes_no_number_of_epochs(tmp_path):
     with pytest.raises(RangeError, match="cyclical-mlp takes no number of epochs"):
-        run(tmp_path / "out", epochs=3)
-
-
-def test_a_folder_without_the_images_is_told_before_anything_is_written(tmp_path):
-    with pytest.raises(DataError, match=r"data_batch_1\.bin to data_batch_5\.bin and test_batch\.bin"):
-        run(tmp_path / "out", data=tmp_path)
-    assert not (tmp_path / "out").exists()
+        run_quickly("cyclical-mlp", tmp_path / "out", epochs=3)
 
 
 # The parts
@@ -96,14 +82,8 @@ def test_gradients_differ_by_less_than_the_original_s(quick):
 
 
 def test_a_gradient_that_is_too_far_off_is_said(study, monkeypatch):
-    right = fc.Sequential.loss_and_gradients
-
-    def wrong(self, *args, **kwargs):
-        loss, gradients = right(self, *args, **kwargs)
-        return loss, gradients | {"2.w": gradients["2.w"] + 3e-10}
-
-    monkeypatch.setattr(fc.Sequential, "loss_and_gradients", wrong)
-    assert "is 3.00e-10, 30.0 times the original's" in " ".join(study.gradient_check().text().split())
+    spoil_gradients(monkeypatch, lambda gradients: gradients | {"2.w": gradients["2.w"] + 3e-10})
+    assert "is 3.00e-10, 30.0 times the original's" in unwrapped(study.gradient_check().text())
 
 
 def test_a_hundred_images_are_learnt_by_heart(quick):
@@ -150,7 +130,7 @@ def test_every_row_has_its_accuracy_and_its_time(quick):
         label = re.escape(cyclical_mlp.label(row))
         assert re.search(rf"test accuracy, {label} +{accuracy} +{row['test_accuracy']:.2%}", printed)
         assert re.search(rf"seconds, {label} +{seconds} +{row['seconds']:.2f}", printed)
-    assert "with the same seed it is the same" in " ".join(printed.split())
+    assert "with the same seed it is the same" in unwrapped(printed)
 
 
 def test_the_searches_draw_lambda_from_their_ranges(quick):
@@ -180,8 +160,8 @@ def test_a_training_that_diverges_is_told_and_the_study_goes_on(study, monkeypat
     section = study.final()
     last = study.results["final"][-1]
     assert (last["batch"], last["error"], last["test_cost"]) == (10, "fit: the loss is nan at update 49", None)
-    assert "it ended early (fit: the loss is nan at update 49)" in " ".join(section.text().split())
-    json.dumps(study.results, allow_nan=False)
+    assert "it ended early (fit: the loss is nan at update 49)" in unwrapped(section.text())
+    assert as_json(study.results)["final"][-1]["test_cost"] is None
 
 
 # The run
@@ -190,20 +170,16 @@ def test_a_training_that_diverges_is_told_and_the_study_goes_on(study, monkeypat
 def test_results_json_holds_the_results(quick):
     results, _, folder = quick
     assert results["complete"]
-    assert json.loads((folder / "results.json").read_text()) == json.loads(json.dumps(results))
+    assert stored(folder) == as_json(results)
 
 
-def test_the_report_stands_alone(quick):
-    _, _, folder = quick
-    text = (folder / "report.html").read_text()
-    assert set(os.listdir(folder)) == {"results.json", "report.html", *(f"{name}.png" for name in PICTURES)}
-    assert text.count("data:image/png;base64,") == len(PICTURES)
-    assert not re.search(r"url\(|@import|<script|<link|src=\"(?!data:)", text)
-    assert len(text) < 1_500_000
+def test_the_report_stands_alone_and_is_light(quick):
+    check_report(quick[2], PICTURES)
 
 
 def test_the_same_seed_gives_the_same_figures_at_any_number_of_threads(quick, tmp_path):
-    assert untimed(run(tmp_path / "two", threads=2)) == untimed(quick[0])
+    again, _, _ = run_quickly("cyclical-mlp", tmp_path / "two", threads=2)
+    assert untimed(again) == untimed(quick[0])
 
 
 @pytest.mark.parametrize(
@@ -211,18 +187,7 @@ def test_the_same_seed_gives_the_same_figures_at_any_number_of_threads(quick, tm
     [("three ways to record the cost", 3, 3, []), ("search for lambda", 9, 7, [2])],
 )
 def test_on_ctrl_c_what_is_done_is_written(tmp_path, monkeypatch, part, fits, rows, searched):
-    fit, made = cyclical_mlp.CyclicalMLP.fit, []
-
-    def interrupted(self, *args, **kwargs):
-        if len(made) == fits:
-            raise KeyboardInterrupt
-        made.append(args)
-        return fit(self, *args, **kwargs)
-
-    monkeypatch.setattr(cyclical_mlp.CyclicalMLP, "fit", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "out")
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert (results["complete"], results["interrupted_in"], len(results.get("rows", ()))) == (False, part, rows)
+    interrupt(monkeypatch, CyclicalMLP, "fit", fits)
+    results, _ = run_interrupted("cyclical-mlp", tmp_path / "out")
+    assert (results["interrupted_in"], len(results.get("rows", ()))) == (part, rows)
     assert [len(known["results"]) for known in results.get("searches", {}).values()] == searched
-    assert "Interrupted" in (tmp_path / "out" / "report.html").read_text()

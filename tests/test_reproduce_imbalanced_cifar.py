@@ -1,40 +1,34 @@
 """The study of rare classes: its settings are the original's, its figures are measured, its sentences follow them."""
 
-import json
 import re
 
 import numpy as np
 import pytest
+from reproduce_tools import as_json, check_report, interrupt, make, run_interrupted, run_quickly, stored, untimed
 
 import fastconv as fc
-from fastconv import reproduce
-from fastconv.errors import DataError
 from fastconv.imbalance import effective_number_weights
-from fastconv.reproduce import imbalanced_cifar, report
+from fastconv.reproduce import data, imbalanced_cifar
 from fastconv.reproduce.base import Options
 from fastconv.reproduce.imbalanced_cifar import ORIGINAL, ImbalancedCifar
+
+pytestmark = pytest.mark.usefixtures("undrawn")  # but for the module's quick run
 
 COUNTS = [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
 """Training images of the long-tailed CIFAR-10."""
 LOSSES = ["cross-entropy", "focal, beta 0", "focal, beta 0.8", "focal, beta 0.9999"]
 
 
-def run(folder, echo=lambda line: None, **options):
-    settings = {"quick": True, "threads": 1, "progress": False} | options
-    return reproduce.run("imbalanced-cifar", out=folder, echo=echo, **settings)
-
-
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     """One quick run: its results, what it printed and its folder."""
-    folder, printed = tmp_path_factory.mktemp("quick") / "report", []
-    results = run(folder, printed.append)
-    return results, "\n".join(printed), folder
+    return run_quickly("imbalanced-cifar", tmp_path_factory.mktemp("quick") / "report")
 
 
 @pytest.fixture
 def study():
-    return ImbalancedCifar(None, Options(quick=True, threads=1, progress=False, echo=lambda line: None))
+    """A quick study on the embedded images, of which nothing has been run."""
+    return make(ImbalancedCifar)
 
 
 # Settings
@@ -72,7 +66,7 @@ def test_what_is_learnt_is_long_tailed_and_never_tested(study):
 
 
 def test_images_are_standardised_by_those_that_are_learnt(study):
-    (train, _), (test, labels) = study.standardized(study.tail, study.images.test)
+    (train, _), (test, labels) = data.standardised(study.images, (study.tail, study.images.test))
     assert train.mean() == pytest.approx(0, abs=1e-4) and train.std() == pytest.approx(1, abs=1e-3)
     assert abs(test.mean()) > 1e-3
     np.testing.assert_array_equal(labels, study.images.target[study.images.test])
@@ -127,7 +121,7 @@ def test_the_network_of_the_best_epoch_is_tested_not_that_of_the_last(study, mon
 
 def test_results_json_holds_the_results_and_the_tables_show_them(quick):
     results, printed, folder = quick
-    assert json.loads((folder / "results.json").read_text()) == json.loads(json.dumps(results))
+    assert stored(folder) == as_json(results)
     here = re.escape(f"{results['balanced']['accuracy']:.1%}")
     assert re.search(rf"test accuracy, all classes alike +80\.7% +{here}", printed)
     there = r"89.8 +92.0 +55.3 +63.4 +31.4 +15.1 +26.6 +13.5 +0.6 +0.1 +38.8 +11.2 +-"
@@ -138,54 +132,21 @@ def test_results_json_holds_the_results_and_the_tables_show_them(quick):
 
 
 def test_the_report_stands_alone_and_is_light(quick):
-    _, _, folder = quick
-    text = (folder / "report.html").read_text()
-    assert len(text) < 1_500_000
-    assert not re.search(r"url\(|@import|<script|<link", text)
-    sources = re.findall(r'src="([^"]{30})', text)
-    assert len(sources) == 3 and all(source.startswith("data:image/png;base64,") for source in sources)
-    assert {path.name for path in folder.iterdir()} == {
-        "report.html", "results.json", "balanced.png", "by-class.png", "beta.png",
-    }  # fmt: skip
+    check_report(quick[2], {"balanced", "by-class", "beta"})
 
 
-def test_the_same_seed_gives_the_same_figures_at_any_number_of_threads(quick, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "png", lambda figure: b"\x89PNG")
-    again = run(tmp_path, threads=2)
-    for part, key in (("balanced", None), *(("long_tailed", label) for label in LOSSES)):
-        first, second = (found[part] if key is None else found[part][key] for found in (quick[0], again))
-        assert [first["by_class"], first["accuracy"]] == [second["by_class"], second["accuracy"]]
-    assert [r["train_loss"] for r in again["balanced"]["records"]] == [
-        r["train_loss"] for r in quick[0]["balanced"]["records"]
-    ]
+def test_the_same_seed_gives_the_same_figures_at_any_number_of_threads(quick, tmp_path):
+    again, _, _ = run_quickly("imbalanced-cifar", tmp_path, threads=2)
+    assert untimed(again) == untimed(quick[0])
 
 
-@pytest.mark.parametrize(("call", "finished", "rows"), [(0, None, 0), (1, [], 1), (3, LOSSES[:2], 3)])
-def test_on_ctrl_c_what_is_done_so_far_is_written_and_said(tmp_path, monkeypatch, call, finished, rows):
-    monkeypatch.setattr(report, "png", lambda figure: b"\x89PNG")
-    calls, train, printed = [], fc.Trainer.fit, []
-
-    def interrupted(self, *args, **kwargs):
-        if len(calls) == call:
-            raise KeyboardInterrupt
-        calls.append(self)
-        return train(self, *args, **kwargs)
-
-    monkeypatch.setattr(fc.Trainer, "fit", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, printed.append)
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert results["complete"] is False
-    assert ("balanced" in results) == (call > 0)
-    assert (list(results["long_tailed"]) if call else None) == finished
-    assert "Interrupted" in "\n".join(printed) and "Interrupted" in (tmp_path / "report.html").read_text()
+@pytest.mark.parametrize(("fits", "finished", "rows"), [(0, None, 0), (1, [], 1), (3, LOSSES[:2], 3)])
+def test_on_ctrl_c_what_is_done_so_far_is_written_and_said(tmp_path, monkeypatch, fits, finished, rows):
+    interrupt(monkeypatch, fc.Trainer, "fit", fits)
+    results, _ = run_interrupted("imbalanced-cifar", tmp_path)
+    assert ("balanced" in results) == (fits > 0)
+    assert (list(results["long_tailed"]) if fits else None) == finished
     assert len(results["comparison"]) == rows
-
-
-def test_a_folder_without_the_data_says_what_is_expected(tmp_path):
-    with pytest.raises(DataError, match="data_batch_1"):
-        run(tmp_path / "out", data=tmp_path)
-    assert not (tmp_path / "out").exists()
 
 
 # What is said

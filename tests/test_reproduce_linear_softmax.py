@@ -1,71 +1,57 @@
 """The linear classifier's study: its settings are the original's, its figures measured, its report stands alone."""
 
-import json
-import os
 import re
 
 import numpy as np
 import pytest
+from reproduce_tools import (
+    as_json,
+    check_report,
+    interrupt,
+    make,
+    run_interrupted,
+    run_quickly,
+    spoil_gradients,
+    stored,
+    untimed,
+    unwrapped,
+    write_cifar10,
+)
 
-import fastconv as fc
-from fastconv import reproduce
-from fastconv.errors import DataError
-from fastconv.reproduce import data, linear_softmax, report
+from fastconv.reproduce import data, linear_softmax
 from fastconv.reproduce.base import Options
+from fastconv.reproduce.linear_softmax import LinearSoftmax
+
+pytestmark = pytest.mark.usefixtures("undrawn")  # but for the module's quick run
 
 PICTURES = ("costs", "accuracies", *(f"templates-{number}" for number in (1, 2, 3, 4)))
-
-
-def run(out, **options):
-    settings = {"quick": True, "threads": 1, "progress": False, "echo": lambda words: None}
-    return reproduce.run("linear-softmax", out=out, **settings | options)
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     """One quick run: its results, what it printed and its folder."""
-    folder, printed = tmp_path_factory.mktemp("quick") / "report", []
-    return run(folder, echo=printed.append), "\n".join(printed), folder
-
-
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch):
-    """Figures that take no time, but for the module's quick run."""
-    monkeypatch.setattr(report, "png", lambda figure: b"\x89PNG")
+    return run_quickly("linear-softmax", tmp_path_factory.mktemp("quick") / "report")
 
 
 @pytest.fixture
 def cifar(tmp_path):
-    """A folder with ten small batches in CIFAR-10's format."""
-    rng = np.random.default_rng(0)
-    folder = tmp_path / "cifar10"
-    folder.mkdir()
-    for name in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"):
-        records = rng.integers(0, 256, (40, 3073), np.uint8)
-        records[:, 0] = np.arange(40) % 10
-        (folder / f"{name}.bin").write_bytes(records.tobytes())
+    """A folder with six small batches in CIFAR-10's format."""
+    write_cifar10(tmp_path, 40)
     return tmp_path
-
-
-def untimed(results):
-    """The results without what depends on the machine."""
-    if isinstance(results, dict):
-        return {key: untimed(value) for key, value in results.items() if key not in ("seconds", "machine", "threads")}
-    return [untimed(each) for each in results] if isinstance(results, list) else results
 
 
 # Settings
 
 
 def test_a_full_run_has_the_original_s_settings():
-    study = linear_softmax.LinearSoftmax(None, Options(seed=3))
+    study = LinearSoftmax(None, Options(seed=3))
     assert (study.epochs, study.dimensions, study.seeds) == (40, (20, 3072), [3, 4, 5, 6, 7])
     assert linear_softmax.RUNS == ((0, 0.1), (0, 0.001), (0.1, 0.001), (1, 0.001))
     assert (linear_softmax.BATCH, linear_softmax.GOAL) == (100, 1e-6)
 
 
 def test_epochs_scale_it():
-    assert linear_softmax.LinearSoftmax(None, Options(epochs=7)).epochs == 7
+    assert LinearSoftmax(None, Options(epochs=7)).epochs == 7
 
 
 def test_initial_weights_and_biases_have_deviation_one_hundredth():
@@ -78,7 +64,7 @@ def test_initial_weights_and_biases_have_deviation_one_hundredth():
 
 
 def test_the_penalty_is_lambda_times_the_squared_weights_without_biases():
-    study = linear_softmax.LinearSoftmax(None, Options(quick=True, progress=False))
+    study = make(LinearSoftmax)
     found, net = study.fit(1, 0.001, seed=0)
     plain, _ = net.evaluate(*study.test)
     penalty = np.square(net.params["0.w"], dtype=np.float64).sum()
@@ -115,15 +101,9 @@ def test_a_folder_in_another_order_than_the_published_one_is_said(cifar):
 
 
 def test_it_runs_on_a_folder(cifar, tmp_path):
-    results = run(tmp_path / "out", data=cifar)
+    results, _, _ = run_quickly("linear-softmax", tmp_path / "out", data=cifar)
     assert results["complete"] and results["data"]["source"] == "CIFAR-10"
     assert [results["data"][name] for name in ("train", "validation", "test")] == [40, 40, 40]
-
-
-def test_a_folder_without_the_images_is_told_before_anything_is_written(tmp_path):
-    with pytest.raises(DataError, match=r"data_batch_1\.bin to data_batch_5\.bin and test_batch\.bin.*fetch_cifar10"):
-        run(tmp_path / "out", data=tmp_path)
-    assert not (tmp_path / "out").exists()
 
 
 # The run
@@ -136,14 +116,8 @@ def test_gradients_meet_the_threshold(quick):
 
 
 def test_a_wrong_gradient_does_not_meet_it(monkeypatch):
-    right = fc.Sequential.loss_and_gradients
-
-    def wrong(self, *args, **kwargs):
-        loss, gradients = right(self, *args, **kwargs)
-        return loss, {name: 1.001 * gradient for name, gradient in gradients.items()}
-
-    monkeypatch.setattr(fc.Sequential, "loss_and_gradients", wrong)
-    study = linear_softmax.LinearSoftmax(None, Options(quick=True, echo=lambda words: None))
+    spoil_gradients(monkeypatch, lambda gradients: {name: 1.001 * each for name, each in gradients.items()})
+    study = make(LinearSoftmax)
     study.dimensions = (20,)
     words = study.gradient_check().text()
     assert study.results["gradient_check"]["goal_met"] is False
@@ -152,7 +126,7 @@ def test_a_wrong_gradient_does_not_meet_it(monkeypatch):
 
 def test_figures_are_those_of_the_trained_network(quick):
     results, _, _ = quick
-    study = linear_softmax.LinearSoftmax(None, Options(quick=True, progress=False))
+    study = make(LinearSoftmax)
     _, net = study.fit(0.1, 0.001, seed=0)
     run = results["runs"][2]
     hits = net.predict(study.test[0]) == study.test[1]
@@ -163,59 +137,51 @@ def test_figures_are_those_of_the_trained_network(quick):
 
 def test_results_json_and_the_tables_hold_the_same_figures(quick):
     results, printed, folder = quick
-    assert json.loads((folder / "results.json").read_text()) == json.loads(json.dumps(results))
+    assert stored(folder) == as_json(results)
     original = ("30.29%", "39.75%", "39.69%", "37.91%")
     for (penalty, rate), run, there in zip(linear_softmax.RUNS, results["runs"], original, strict=True):
         here = re.escape(f"{run['test_accuracy']:.2%}")
         assert re.search(rf"test accuracy, lambda {penalty:g}, rate {rate:g} +{there} +{here}", printed)
 
 
-def test_the_report_stands_alone(quick):
-    _, _, folder = quick
-    text = (folder / "report.html").read_text()
-    assert set(os.listdir(folder)) == {"results.json", "report.html", *(f"{name}.png" for name in PICTURES)}
-    assert text.count("data:image/png;base64,") == len(PICTURES)
-    assert not re.search(r"url\(|@import|<script|<link|src=\"(?!data:)", text)
-    assert len(text) < 1_500_000
+def test_it_is_said_how_far_each_cost_is_from_the_original_s(quick):
+    results, printed, _ = quick
+    for run, there in zip(results["runs"], (6.4767, 1.7548, 1.8668, 1.9292), strict=True):
+        side = "above" if run["test_cost"] >= there else "below"
+        words = rf"{linear_softmax.label(run)}: [^;]* the cost {abs(run['test_cost'] - there):.3f} {side} its"
+        assert re.search(words, unwrapped(printed))
+
+
+def test_the_report_stands_alone_and_is_light(quick):
+    check_report(quick[2], PICTURES)
 
 
 def test_the_same_seed_gives_the_same_figures_at_any_number_of_threads_and_another_others(quick, tmp_path):
-    again = run(tmp_path / "two", threads=2)
+    again, _, _ = run_quickly("linear-softmax", tmp_path / "two", threads=2)
     assert untimed(again) == untimed(quick[0])
-    other = run(tmp_path / "other", seed=1)
+    other, _, _ = run_quickly("linear-softmax", tmp_path / "other", seed=1)
     assert other["runs"][0]["test_cost"] != quick[0]["runs"][0]["test_cost"]
 
 
 def test_the_median_seed_is_shown(monkeypatch):
     accuracies = iter([0.3, 0.5, 0.1, 0.4, 0.2] * 4)
-    fit = linear_softmax.LinearSoftmax.fit
+    fit = LinearSoftmax.fit
 
     def known(self, penalty, rate, seed):
         found, net = fit(self, penalty, rate, seed)
         return found | {"test_accuracy": next(accuracies)}, net
 
-    monkeypatch.setattr(linear_softmax.LinearSoftmax, "fit", known)
-    study = linear_softmax.LinearSoftmax(None, Options(quick=True, epochs=1, progress=False, echo=lambda words: None))
+    monkeypatch.setattr(LinearSoftmax, "fit", known)
+    study = make(LinearSoftmax, epochs=1)
     study.seeds = [0, 1, 2, 3, 4]
     words = study.runs().text()
     assert [(run["seed"], run["test_accuracy"]) for run in study.results["runs"]] == [(0, 0.3)] * 4
     assert "10.00% to 50.00%" in words
-    assert "lambda 0, rate 0.1: 0.29 points below the original (the best seed 19.71 points above)" in " ".join(
-        words.split()
-    )
+    assert "lambda 0, rate 0.1: 0.29 points below the original (the best seed 19.71 points above)" in unwrapped(words)
 
 
 def test_on_ctrl_c_the_runs_that_are_done_are_written(tmp_path, monkeypatch):
-    fit, printed = linear_softmax.LinearSoftmax.fit, []
-
-    def interrupted(self, penalty, rate, seed):
-        if penalty == 0.1:
-            raise KeyboardInterrupt
-        return fit(self, penalty, rate, seed)
-
-    monkeypatch.setattr(linear_softmax.LinearSoftmax, "fit", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "out", echo=printed.append)
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert (results["complete"], results["interrupted_in"], len(results["runs"])) == (False, "four runs", 2)
-    assert "Finished before: lambda 0, rate 0.1: test accuracy" in " ".join("\n".join(printed).split())
+    interrupt(monkeypatch, LinearSoftmax, "fit", 2)
+    results, printed = run_interrupted("linear-softmax", tmp_path / "out")
+    assert (results["interrupted_in"], len(results["runs"])) == ("four runs", 2)
+    assert "Finished before: lambda 0, rate 0.1: test accuracy" in unwrapped(printed)

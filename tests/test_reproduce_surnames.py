@@ -1,9 +1,6 @@
 """The surname study: its settings are the original's, its figures are measured, its report stands alone."""
 
-import base64
 import builtins
-import html.parser
-import json
 import os
 import re
 import subprocess
@@ -11,9 +8,22 @@ import sys
 
 import numpy as np
 import pytest
+from reproduce_tools import (
+    Page,
+    as_json,
+    check_report,
+    interrupt,
+    make,
+    run_interrupted,
+    run_quickly,
+    spoil_gradients,
+    stored,
+    untimed,
+    unwrapped,
+)
 
 import fastconv as fc
-from fastconv import files, reproduce
+from fastconv import files
 from fastconv.errors import DataError, RangeError
 from fastconv.gradient_check import check_gradients, relative_error
 from fastconv.reproduce import report, surnames
@@ -38,7 +48,7 @@ TIMING = {
 
 
 @pytest.fixture
-def timing(monkeypatch):
+def timing(monkeypatch, undrawn):
     """A timing and figures that take no time; returns the calls for the timing."""
     calls = []
 
@@ -47,36 +57,15 @@ def timing(monkeypatch):
         return TIMING
 
     monkeypatch.setattr(surnames, "time_updates", stand_in)
-    monkeypatch.setattr(report, "png", lambda figure: b"\x89PNG")
     return calls
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     """One quick run: its results, what it printed and its folder."""
-    folder, printed = tmp_path_factory.mktemp("quick") / "report", []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(surnames, "time_updates", lambda *args, **kwargs: TIMING)
-        results = reproduce.run("surnames", out=folder, quick=True, progress=False, echo=printed.append)
-    return results, "\n".join(printed), folder
-
-
-class Page(html.parser.HTMLParser):
-    """What is in a page: images, tables, and every address that it would load."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.images, self.addresses, self.tags, self.metas = [], [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        self.tags.append(tag)
-        if tag == "img":
-            self.images.append(attributes)
-        if tag == "meta":
-            self.metas.append(attributes)
-        self.addresses += [attributes[name] for name in ("src", "href", "action", "data") if name in attributes]
+        return run_quickly("surnames", tmp_path_factory.mktemp("quick") / "report")
 
 
 # The gradient check
@@ -130,14 +119,7 @@ def test_numerical_gradients_agree_with_differences_of_the_library_s_own_loss(sm
 
 
 def test_a_wrong_gradient_is_found(monkeypatch):
-    right = fc.Sequential.loss_and_gradients
-
-    def wrong(self, *args, **kwargs):
-        loss, gradients = right(self, *args, **kwargs)
-        gradients["2.w"][0, 0] *= 1.001
-        return loss, gradients
-
-    monkeypatch.setattr(fc.Sequential, "loss_and_gradients", wrong)
+    spoil_gradients(monkeypatch, lambda gradients: gradients | {"2.w": 1.001 * gradients["2.w"]})
     errors = fc.gradcheck(kinked(0.3), [[1.0]], [0])
     assert errors["2.w"] > 1e-4
     assert errors["0.w"] < 1e-8
@@ -260,42 +242,18 @@ def test_accuracies_are_those_of_the_confusion_matrices(quick):
 
 def test_results_json_holds_the_results(quick):
     results, _, folder = quick
-    text = (folder / "results.json").read_text()
-    assert json.loads(text) == json.loads(json.dumps(results))
+    assert stored(folder) == as_json(results)
     assert {"machine", "settings", "original", "data", "seconds"} <= set(results)
 
 
 def test_the_report_stands_alone_and_is_light(quick):
-    _, _, folder = quick
-    text = (folder / "report.html").read_text()
-    page = Page(text)
-    assert len(page.images) == len(PICTURES)
-    assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
-    assert not re.search(r"url\(|@import|<script|<link", text)
-    assert any(meta.get("name") == "viewport" for meta in page.metas)
-    assert len(text) < 1_500_000
-
-
-def test_the_report_s_images_are_the_files_beside_it(quick):
-    _, _, folder = quick
-    embedded = [
-        base64.b64decode(image["src"].partition(",")[2]) for image in Page((folder / "report.html").read_text()).images
-    ]
-    files = {name: (folder / f"{name}.png").read_bytes() for name in PICTURES}
-    assert sorted(embedded) == sorted(files.values())
-    assert all(image.startswith(b"\x89PNG") for image in embedded)
-
-
-def test_the_folder_holds_the_report_and_nothing_else(quick):
-    _, _, folder = quick
-    expected = {"results.json", "report.html", *(f"{name}.png" for name in PICTURES)}
-    assert set(os.listdir(folder)) == expected
+    check_report(quick[2], PICTURES)
 
 
 def test_on_the_bundled_names_it_says_whose_the_original_s_figures_are(quick):
     _, printed, folder = quick
     words = "The original's figures belong to the course's files (20,050 names), not to these names"
-    assert words in " ".join(printed.split())
+    assert words in unwrapped(printed)
     assert words.replace("'", "&#x27;") in (folder / "report.html").read_text()
 
 
@@ -307,19 +265,26 @@ def test_the_printed_tables_show_original_and_found(quick):
     assert "JAX: not installed" in printed
 
 
+def test_it_is_said_how_far_the_accuracies_are_from_the_original_s(quick):
+    results, printed, _ = quick
+    text = unwrapped(printed)
+    by = 100 * (0.5119 - results["best"]["median_accuracy"])
+    assert by > 0 and f"The one seed is {by:.2f} points below the original." in text
+    for run in results["balance"].values():
+        fall = 100 * (run["train_accuracy"] - run["validation_accuracy"])
+        assert f"{fall:.1f} points ({run['label']})" in text
+
+
 def test_the_timing_gets_the_names_that_were_read(tmp_path, timing):
-    reproduce.run("surnames", out=tmp_path, quick=True, progress=False, echo=lambda line: None)
+    run_quickly("surnames", tmp_path)
     (call,) = timing
     assert call["quick"] is True
     assert len(call["codes"]) == len(call["labels"]) == len(fc.datasets.load_surnames().data)
 
 
 def test_the_same_seed_gives_the_same_figures_at_any_number_of_threads(tmp_path, timing, quick):
-    again = reproduce.run("surnames", out=tmp_path, quick=True, threads=2, progress=False, echo=lambda line: None)
-    for name, run in quick[0]["balance"].items():
-        assert again["balance"][name]["confusion"] == run["confusion"]
-        assert again["balance"][name]["validation_loss"] == run["validation_loss"]
-    assert again["guesses"] == quick[0]["guesses"]
+    again, _, _ = run_quickly("surnames", tmp_path, threads=2)
+    assert untimed(again) == untimed(quick[0])
 
 
 def test_the_median_seed_is_shown_not_the_best(tmp_path, timing, monkeypatch):
@@ -331,7 +296,7 @@ def test_the_median_seed_is_shown_not_the_best(tmp_path, timing, monkeypatch):
         return {**found, "validation_accuracy": next(accuracies)} if part == "best" else found
 
     monkeypatch.setattr(surnames.Surnames, "fit", known)
-    study = surnames.Surnames(None, Options(quick=True, progress=False, echo=lambda line: None))
+    study = make(surnames.Surnames)
     study.seeds = [0, 1, 2, 3, 4]
     study.best()
     assert study.results["best"]["shown_seed"] == 2
@@ -346,9 +311,7 @@ def test_course_files_are_read_from_a_folder(tmp_path, timing):
     lines = [f"{name}{'abc'[i] * 3} {1 + i}\n" for name in (*surnames.NAMES, "smith") for i in range(3)]
     (data / "ascii_names.txt").write_text("".join(lines))
     (data / "Validation_Inds.txt").write_text("1 2 3 4\n")
-    results = reproduce.run(
-        "surnames", data=data, out=tmp_path / "out", quick=True, progress=False, echo=lambda line: None
-    )
+    results, _, _ = run_quickly("surnames", tmp_path / "out", data=data)
     assert results["complete"]
     assert (results["data"]["names"], results["data"]["validation"]) == (21, 4)
     assert results["data"]["source"] == "a folder"
@@ -372,7 +335,7 @@ def test_a_folder_with_a_report_or_something_else_is_refused_before_anything_is_
 ):
     (tmp_path / "results.json").write_text(content)
     with pytest.raises(DataError, match="not empty"):
-        reproduce.run("surnames", out=tmp_path, quick=True, echo=lambda line: None)
+        run_quickly("surnames", tmp_path)
     assert os.listdir(tmp_path) == ["results.json"]
     assert (tmp_path / "results.json").read_text() == content
 
@@ -380,54 +343,39 @@ def test_a_folder_with_a_report_or_something_else_is_refused_before_anything_is_
 def test_a_file_in_the_folder_s_place_is_refused(tmp_path, nothing_computed):
     (tmp_path / "report").write_text("mine")
     with pytest.raises(DataError, match="expected a folder"):
-        reproduce.run("surnames", out=tmp_path / "report", quick=True, echo=lambda line: None)
+        run_quickly("surnames", tmp_path / "report")
 
 
 def test_missing_data_and_bad_threads_are_told_before_anything_is_computed(tmp_path, nothing_computed):
     with pytest.raises(DataError, match="ascii_names"):
-        reproduce.run("surnames", data=tmp_path, out=tmp_path / "out", quick=True, echo=lambda line: None)
+        run_quickly("surnames", tmp_path / "out", data=tmp_path)
     (tmp_path / "category_labels.txt").write_text("1 Left\n2 Right\n")
     (tmp_path / "ascii_names.txt").write_text("ann 1\nbob 2\n")
     (tmp_path / "Validation_Inds.txt").write_text("2\n")
     with pytest.raises(DataError, match="three languages"):
-        reproduce.run("surnames", data=tmp_path, out=tmp_path / "out", quick=True, echo=lambda line: None)
+        run_quickly("surnames", tmp_path / "out", data=tmp_path)
     with pytest.raises(RangeError, match="threads"):
-        reproduce.run("surnames", out=tmp_path / "out", quick=True, threads=0, echo=lambda line: None)
+        run_quickly("surnames", tmp_path / "out", threads=0)
     assert not (tmp_path / "out").exists()
 
 
 def test_force_writes_beside_other_files_and_an_earlier_report_is_replaced(tmp_path, timing):
     (tmp_path / "mine.txt").write_text("mine")
-    first = reproduce.run("surnames", out=tmp_path, quick=True, force=True, progress=False, echo=lambda line: None)
-    second = reproduce.run(
-        "surnames", out=tmp_path, quick=True, seed=1, force=True, progress=False, echo=lambda line: None
-    )
+    first, second = (run_quickly("surnames", tmp_path, seed=seed, force=True)[0] for seed in (0, 1))
     assert (tmp_path / "mine.txt").read_text() == "mine"
     assert (first["settings"]["seed"], second["settings"]["seed"]) == (0, 1)
-    assert json.loads((tmp_path / "results.json").read_text())["settings"]["seed"] == 1
+    assert stored(tmp_path)["settings"]["seed"] == 1
 
 
 @pytest.mark.parametrize(
-    ("update", "finished"), [(1, []), (130, ["plain", "weighted"]), (185, ["plain", "weighted", "undersampled"])]
+    ("fits", "finished"), [(0, []), (2, ["plain", "weighted"]), (3, ["plain", "weighted", "undersampled"])]
 )
-def test_on_ctrl_c_what_is_done_so_far_is_written_and_said(tmp_path, timing, monkeypatch, update, finished):
-    made, train, printed = [0], fc.Trainer.fit, []
-
-    def interrupted(self, x, y, updates, **kwargs):
-        made[0] += updates
-        if made[0] >= update:
-            raise KeyboardInterrupt
-        return train(self, x, y, updates=updates, **kwargs)
-
-    monkeypatch.setattr(fc.Trainer, "fit", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        reproduce.run("surnames", out=tmp_path, quick=True, progress=False, echo=printed.append)
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert results["complete"] is False
+def test_on_ctrl_c_what_is_done_so_far_is_written_and_said(tmp_path, timing, monkeypatch, fits, finished):
+    interrupt(monkeypatch, fc.Trainer, "fit", fits)
+    results, _ = run_interrupted("surnames", tmp_path)
     assert list(results["balance"]) == finished
     assert results["gradient_check"]["largest_error"] <= 1e-6
     assert "extras" not in results
-    assert "Interrupted" in "\n".join(printed) and "Interrupted" in (tmp_path / "report.html").read_text()
     assert not timing
 
 
@@ -436,15 +384,15 @@ def test_a_timing_that_fails_does_not_lose_the_rest(tmp_path, timing, monkeypatc
         raise RuntimeError("bench: no worker")
 
     monkeypatch.setattr(surnames, "time_updates", fail)
-    results = reproduce.run("surnames", out=tmp_path, quick=True, progress=False, echo=lambda line: None)
+    results, _, _ = run_quickly("surnames", tmp_path)
     assert results["complete"]
     assert results["timing"] == {"unavailable": "bench: no worker"}
 
 
 def test_without_matplotlib_the_report_has_no_figures_and_says_so(tmp_path, timing, monkeypatch):
-    reproduce.run("surnames", out=tmp_path, quick=True, progress=False, echo=lambda line: None)
+    run_quickly("surnames", tmp_path)
     assert (tmp_path / "losses.png").exists()
-    real, printed = builtins.__import__, []
+    real = builtins.__import__
 
     def without(name, *args, **kwargs):
         if name.startswith("matplotlib"):
@@ -454,10 +402,10 @@ def test_without_matplotlib_the_report_has_no_figures_and_says_so(tmp_path, timi
     monkeypatch.setattr(builtins, "__import__", without)
     monkeypatch.delitem(sys.modules, "fastconv.plots", raising=False)
     monkeypatch.delattr(fc, "plots", raising=False)
-    reproduce.run("surnames", out=tmp_path, quick=True, progress=False, force=True, echo=printed.append)
+    _, printed, _ = run_quickly("surnames", tmp_path, force=True)
     assert sorted(os.listdir(tmp_path)) == ["report.html", "results.json"]
-    assert "pip install fastconv[plot]" in "\n".join(printed)
-    assert not Page((tmp_path / "report.html").read_text()).images
+    assert "pip install fastconv[plot]" in printed
+    assert not Page(tmp_path).images
 
 
 # The report's pieces

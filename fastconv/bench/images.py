@@ -151,9 +151,7 @@ def predict(threads=(1, 2), images=IMAGES, batch_size=128, repeats=9, quick=Fals
     for net in contestants.IMAGE_NETS:
         task = ImageTask.make(net, images, LEARNING_RATE, MOMENTUM)
         runs, ended = _predictions(task, kinds, threads, repeats, echo)
-        for row in prediction.rows(runs, images):
-            found.append({"net": net, **row, "images_per_second": row["names_per_second"]})
-            del found[-1]["names_per_second"]
+        found += [{"net": net, **row} for row in prediction.rows(runs, images, "images")]
         memory += [{"net": net, **row} for row in _memory(net, kinds, batch_size, echo)]
         missing |= ended
     return {
@@ -212,27 +210,11 @@ def _memory(net, kinds, batch_size, echo):
 
 def table(result):
     """Return the lines of the tables of :func:`predict`, for printing."""
-    settings, ratio = result["settings"], lambda value: f"{value:.2f}" if value else ""
-    lines = columns(
-        ["prediction", "threads", "at a time", "images/s", "x 1 thread", "x PyTorch", "x best peer", "difference"],
-        [
-            [
-                f"net {row['net']}, {row['name']}",
-                str(row["threads"]),
-                f"{row['batch_size']:,}",
-                f"{row['images_per_second']:,.0f}",
-                ratio(row["speedup"]),
-                ratio(row["ratio_to_pytorch"]),
-                ratio(row["ratio_to_best_peer"]),
-                f"{row['difference']:.0e}",
-            ]
-            for row in result["rows"]
-        ],
-    )
-    lines += [
-        f"{settings['images']:,} images of 32 x 32 pixels in 3 channels",
-        "x PyTorch, x best peer: against its best form and the fastest other one at that number of threads or fewer",
-        "difference: of a probability from a float64 network's, at most",
+    settings = result["settings"]
+    named = [row | {"name": f"net {row['net']}, {row['name']}"} for row in result["rows"]]
+    setting = f"{settings['images']:,} images of 32 x 32 pixels in 3 channels"
+    lines = [
+        *prediction.speeds("prediction", named, "images", setting),
         "",
         *columns(
             [f"training steps of batch {settings['batch_size']}, 1 thread", "memory"],

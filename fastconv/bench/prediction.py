@@ -136,8 +136,8 @@ def _expected(task, codes):
     return VectorisedNetwork(task.codes[:1], task.labels[:1], *weights).predict_proba(codes, BATCH_SIZES[-1])
 
 
-def rows(runs, names):
-    """Return the rows of the comparison from each worker's runs; see :func:`run`."""
+def rows(runs, count, what="names"):
+    """Return the rows of the comparison from each worker's runs of so many names or images; see :func:`run`."""
     table = []
     for worker, answers in runs.items():
         seconds = statistics.median(answer["seconds"] for answer in answers)
@@ -147,7 +147,7 @@ def rows(runs, names):
                 "threads": worker.threads,
                 "batch_size": worker.first["batch_size"],
                 "seconds": seconds,
-                "names_per_second": names / seconds,
+                f"{what}_per_second": count / seconds,
                 "difference": max(answer["difference"] for answer in answers),
             }
         )
@@ -193,29 +193,48 @@ def _scale(folder, task, codes, threads, sizes, repeats, echo):
     return found
 
 
-def table(result):
-    """Return the lines of the tables, for printing."""
-    settings, ratio = result["settings"], lambda value: f"{value:.2f}" if value else ""
-    lines = columns(
-        ["from codes", "threads", "names at a time", "names/s", "x 1 thread", "x PyTorch", "x best peer", "difference"],
+def speeds(title, rows, what, setting):
+    """Return the lines of the table of a comparison, and what they mean.
+
+    Parameters
+    ----------
+    title : str
+    rows : list of dict
+        As :func:`rows` gives them.
+    what : {"names", "images"}
+    setting : str
+        A line on what is predicted.
+    """
+
+    def ratio(value):
+        return f"{value:.2f}" if value else ""
+
+    head = (title, "threads", "at a time", f"{what}/s", "x 1 thread", "x PyTorch", "x best peer", "difference")
+    body = [
         [
-            [
-                row["name"],
-                str(row["threads"]),
-                f"{row['batch_size']:,}",
-                f"{row['names_per_second']:,.0f}",
-                ratio(row["speedup"]),
-                ratio(row["ratio_to_pytorch"]),
-                ratio(row["ratio_to_best_peer"]),
-                f"{row['difference']:.0e}",
-            ]
-            for row in result["rows"]
-        ],
-    )
-    lines += [
-        f"{settings['names']:,} names of {settings['length']} characters",
+            row["name"],
+            str(row["threads"]),
+            f"{row['batch_size']:,}",
+            f"{row[f'{what}_per_second']:,.0f}",
+            *(ratio(row[key]) for key in ("speedup", "ratio_to_pytorch", "ratio_to_best_peer")),
+            f"{row['difference']:.0e}",
+        ]
+        for row in rows
+    ]
+    return [
+        *columns(head, body),
+        setting,
         "x PyTorch, x best peer: against its best form and the fastest other one at that number of threads or fewer",
         "difference: of a probability from a float64 network's, at most",
+    ]
+
+
+def table(result):
+    """Return the lines of the tables, for printing."""
+    settings = result["settings"]
+    setting = f"{settings['names']:,} names of {settings['length']} characters"
+    lines = [
+        *speeds("from codes", result["rows"], "names", setting),
         "",
         *columns(
             ["one name a call", "median", "99th percentile"],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from fastconv import engine
+from fastconv.arrays import positive
 from fastconv.config import config
 from fastconv.errors import RangeError
 from fastconv.reproduce import report
@@ -63,6 +64,8 @@ class Study:
         engine.threads(options.threads)
         if options.epochs is not None and not self.EPOCHS:
             raise RangeError(f"reproduce: {self.NAME} takes no number of epochs, got {options.epochs}")
+        if options.epochs is not None:
+            positive("reproduce: epochs", options.epochs)
         self.options = options
         self.quick, self.threads, self.seed = options.quick, options.threads, options.seed
         self.echo = options.echo
@@ -101,6 +104,14 @@ class Study:
         return f"Seed {self.seed}."
 
     # What all studies do
+
+    def epochs_of(self, full, quick):
+        """Return the epochs of a training: those that were asked for, or those of a full or of a quick run."""
+        return self.options.epochs or (quick if self.quick else full)
+
+    def seeds_of(self, full, quick=1):
+        """Return the seeds of trainings that are repeated, so many in a full or in a quick run, from the study's on."""
+        return [self.seed + i for i in range(quick if self.quick else full)]
 
     def note(self, words):
         """Print a finished piece of the current part, and keep it for the case that the part is broken off."""
@@ -165,3 +176,53 @@ class Study:
         """Return the warning of a quick run as a list of paragraphs."""
         words = "This is a quick run: it tries the path with few updates, and its figures mean nothing."
         return [words] if self.quick else []
+
+
+def line(records, name, factor=1, by="epoch"):
+    """Return what the records of a training say of a figure as x and y, for :func:`fastconv.plots.curves`.
+
+    Parameters
+    ----------
+    records : list of dict
+    name : str
+        The figure's key.
+    factor : float
+        By which it is multiplied: 100 for percent.
+    by : {"epoch", "update"}
+
+    Returns
+    -------
+    x, y : list
+
+    Examples
+    --------
+    >>> from fastconv.reproduce.base import line
+    >>> line([{"epoch": 1, "accuracy": 0.25}, {"epoch": 2, "accuracy": 0.5}], "accuracy", 100)
+    ([1, 2], [25.0, 50.0])
+    """
+    return [record[by] for record in records], [factor * record[name] for record in records]
+
+
+def middle(entries, name):
+    """Return the place of the entry whose figure is the median; of an even number, the lower of the two in the middle.
+
+    Examples
+    --------
+    >>> from fastconv.reproduce.base import middle
+    >>> middle([{"accuracy": 0.5}, {"accuracy": 0.7}, {"accuracy": 0.6}], "accuracy")
+    2
+    """
+    return sorted(range(len(entries)), key=lambda i: entries[i][name])[(len(entries) - 1) // 2]
+
+
+def points(here, there):
+    """Return in words how many points a share lies above or below another.
+
+    Examples
+    --------
+    >>> from fastconv.reproduce.base import points
+    >>> points(0.525, 0.5), points(0.4, 0.5)
+    ('2.50 points above', '10.00 points below')
+    """
+    by = 100 * (here - there)
+    return f"{abs(by):.2f} points {'above' if by >= 0 else 'below'}"

@@ -10,17 +10,16 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from fastconv import augment, models
-from fastconv.arrays import positive
 from fastconv.errors import NonFiniteLossError
 from fastconv.optim import SGD, Adam, RMSprop
 from fastconv.preprocess import ZCA, Standardize
-from fastconv.reproduce.base import Study
+from fastconv.reproduce.base import Study, line
 from fastconv.reproduce.data import colour_images, colour_words
 from fastconv.reproduce.report import Picture, Section, Table
 from fastconv.schedules import Exponential
 from fastconv.training import Trainer
 
-EPOCHS, QUICK_EPOCHS = 12, 2
+EPOCHS = 12
 QUICK = (160, 64)
 """Images to train and to test in a quick run."""
 BATCH, RATE = 128, 0.1
@@ -86,12 +85,11 @@ RUNS = {
 
 ORIGINAL = {
     "overfits_after": 8,
-    "first_loss": math.log(10),
     "dropout_gain": [2, 3],
     "best": "batch normalisation",
     "weights": [32_800, 16_448, 4_160],
 }
-"""What the student's report found: epochs, nats, points of accuracy, the best run, weights of the convolutions."""
+"""What the student's report found: epochs, points of accuracy, the best run, weights of the convolutions."""
 
 
 class CifarConvnet(Study):
@@ -117,8 +115,7 @@ class CifarConvnet(Study):
         sizes = QUICK if self.quick else (None, None)
         self.train = np.sort(np.concatenate([images.train, images.validation]))[: sizes[0]]
         self.test = images.test[: sizes[1]]
-        epochs = QUICK_EPOCHS if self.quick else EPOCHS
-        self.epochs = epochs if options.epochs is None else positive(f"{self.NAME}: epochs", options.epochs)
+        self.epochs = self.epochs_of(EPOCHS, quick=2)
         self.short = max(1, self.epochs // 4)
         self.prepared, self.shown = {}, {}
         self.results["data"] = {
@@ -191,6 +188,7 @@ class CifarConvnet(Study):
     def train_runs(self, *names):
         """Train some of the runs, one after the other."""
         for name in names:
+            self.running = RUNS[name].label
             found = self.results["runs"][name] = self.fit(RUNS[name], self.epochs)
             self.note(
                 f"{found['label']}: test accuracy {found['test_accuracy']:.1%} in {found['seconds']:.1f} s, "
@@ -214,6 +212,7 @@ class CifarConvnet(Study):
         settings = {f"rate {rate:g}": (rate, BATCH) for rate in RATES}
         settings |= {f"batch {size}": (RATE, size) for size in BATCHES if size != BATCH}
         for label, (rate, size) in settings.items():
+            self.running = label
             try:
                 run = self.fit(RUNS["standardised"], self.short, rate, size, records=3)
                 words = f"test accuracy {run['test_accuracy']:.1%} in {run['seconds']:.1f} s"
@@ -337,7 +336,7 @@ class CifarConvnet(Study):
             "gain orig.",
             "gain",
             "overfits orig.",
-            "lowest loss",
+            "lowest at",
             "first loss",
             "train",
             "test",
@@ -346,7 +345,7 @@ class CifarConvnet(Study):
         )
         bases = ", ".join(f"{RUNS[n].label} against {RUNS[RUNS[n].base].label}" for n in names if RUNS[n].base)
         explained = (
-            f"Gain: points of test accuracy, {bases}. Lowest loss: the epoch after which the test loss was lowest, "
+            f"Gain: points of test accuracy, {bases}. Lowest at: the epoch after which the test loss was lowest, "
             "beside that after which the original overfits. First loss: of the first batch, before any update. Train: "
             "in the last epoch, while learning. Seconds and training images a second include the test after every "
             "epoch."
@@ -355,10 +354,7 @@ class CifarConvnet(Study):
         for measure, factor in (("loss", 1), ("accuracy", 100)):
             lines[measure] = {
                 run["label"]: {
-                    label: (
-                        [record["epoch"] for record in run["records"]],
-                        [factor * record[f"{key}_{measure}"] for record in run["records"]],
-                    )
+                    label: line(run["records"], f"{key}_{measure}", factor)
                     for label, key in (("training", "train"), ("test", "validation"))
                 }
                 for run in runs.values()
@@ -400,7 +396,7 @@ class CifarConvnet(Study):
 
     def whose(self):
         """Return the sentence on the data that the original's figures belong to."""
-        return f"{colour_words(self.images)} It gives neither accuracies nor times."
+        return f"{colour_words(self.images)} The original gives neither accuracies nor times."
 
     def network_section(self, rows):
         """Return the section on the network's shapes and weights."""
@@ -472,13 +468,7 @@ class CifarConvnet(Study):
             best, worst = (f"{end(right, key=right.get)} ({end(right.values()):.1%})" for end in (max, min))
             seen = f"By {words}, most test images are right with {best}, fewest with {worst}"
             seen += f"; diverged: {', '.join(diverged)}" * bool(diverged)
-            lines = {
-                label: (
-                    [record["epoch"] for record in run.get("records", ())],
-                    [100 * record["validation_accuracy"] for record in run.get("records", ())],
-                )
-                for label, run in runs.items()
-            }
+            lines = {label: line(run.get("records", ()), "validation_accuracy", 100) for label, run in runs.items()}
             pictures.append(
                 Picture(
                     name,
@@ -509,7 +499,8 @@ class CifarConvnet(Study):
             counts = (f"{', '.join(f'{n:,}' for n in numbers)}" for numbers in (ORIGINAL["weights"], weights))
             rows.append(("weights of the convolutions (the original's miscounted)", *counts))
             loss = self.results["network"]["untrained_loss"]
-            rows.append(("error before the first update", f"about {ORIGINAL['first_loss']:.3f}", f"{loss:.3f}"))
+            guess = math.log(len(self.results["data"]["classes"]))
+            rows.append((f"error before the first update (a guess has {guess:.3f})", "-", f"{loss:.3f}"))
         if "plain" in runs:
             after = f"{runs['plain']['lowest_after']:g} of {self.epochs}"
             rows.append(("plain: epochs to the lowest test loss", f"about {ORIGINAL['overfits_after']}", after))

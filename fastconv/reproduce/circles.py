@@ -73,7 +73,7 @@ class Circles(Study):
         super().__init__(data, options)
         self.images = load_digits() if data is None else load_mnist(data_folder(data, self.DATA), validation=0)
         self.mnist = data is not None
-        self.seeds = [self.seed + i for i in range(2 if self.quick else DRAWS)]
+        self.seeds = self.seeds_of(DRAWS, quick=2)
         self.iterations, self.shown = (3, (1, 2, 3)) if self.quick else (ITERATIONS, SHOWN)
         self.compared = min(ORIGINAL["network"]["best_iteration"], self.iterations)
         self.digit_epochs = 1 if self.quick else DIGIT_EPOCHS

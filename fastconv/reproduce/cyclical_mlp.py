@@ -19,7 +19,7 @@ from fastconv.layers import Dense, ReLU, VectorInput
 from fastconv.losses import SoftmaxCrossEntropy
 from fastconv.network import Sequential
 from fastconv.optim import SGD
-from fastconv.reproduce.base import Study
+from fastconv.reproduce.base import Study, line, middle, points
 from fastconv.reproduce.data import colour_images, colour_words, first_batches, standardised_vectors
 from fastconv.reproduce.report import Picture, Section, Table
 from fastconv.schedules import Cyclical
@@ -78,7 +78,7 @@ class CyclicalMLP(Study):
         few = self.quick
         self.shorter = 100 if few else 1  # n_s is divided by that
         self.evaluate_every = 5 if few else 100
-        self.seeds = [self.seed] if few else [self.seed + i for i in range(5)]
+        self.seeds = self.seeds_of(5)
         self.checks = [(n or self.size, *rest) for n, *rest in (CHECKS[:1] if few else CHECKS)]
         self.trials = {name: 3 if few else count for name, (_, count) in SEARCHES.items()}
         self.search_step = 5 if few else 2 * (len(self.images.train) // BATCH)
@@ -146,11 +146,12 @@ class CyclicalMLP(Study):
         """Part 4."""
         rows = self.results.setdefault("rows", [])
         for (way, cycles, step, units), accuracy in zip(ROWS, ORIGINAL["rows"]["accuracy"], strict=True):
+            self.running = label({"way": way, "cycles": cycles, "units": units})
             tried = [
                 self.fit(self.sets, units, PENALTY, BATCH, cycles, step // self.shorter, seed, way)
                 for seed in self.seeds
             ]
-            shown = sorted(tried, key=lambda entry: entry["test_accuracy"])[(len(tried) - 1) // 2]
+            shown = tried[middle(tried, "test_accuracy")]
             seeds = [{name: value for name, value in entry.items() if name != "records"} for entry in tried]
             rows.append({"way": way, "cycles": cycles, "n_s": step // self.shorter, "units": units, **shown})
             rows[-1] |= {"seconds": float(np.median([entry["seconds"] for entry in tried])), "seeds": seeds}
@@ -194,6 +195,7 @@ class CyclicalMLP(Study):
         rows = self.results.setdefault("final", [])
         step = FINAL["n_s"] // self.shorter
         for batch, accuracy in zip(FINAL["batches"], ORIGINAL["final"], strict=True):
+            self.running = f"final network, batch {batch}"
             entry = self.fit(self.all_images, FINAL["units"], FINAL["penalty"], batch, FINAL["cycles"], step, self.seed)
             rows.append({"batch": batch, **entry})
             self.note(
@@ -289,8 +291,7 @@ class CyclicalMLP(Study):
             if over
             else f"The accuracy is {found['accuracy']:.0%}, {100 * (goal - found['accuracy']):.0f} points too low."
         )
-        epochs = [record["epoch"] for record in records]
-        lines = {"": (epochs, [100 * record["train_accuracy"] for record in records])}
+        lines = {"": line(records, "train_accuracy", 100)}
         return Section(
             "2. A few images by heart",
             [
@@ -404,7 +405,7 @@ class CyclicalMLP(Study):
 
     def search_section(self, found):
         """Return the section on the search for lambda."""
-        parts, points = [], {}
+        parts, shares = [], {}
         for name, known in found.items():
             (low, high), _ = SEARCHES[name]
             original, results = ORIGINAL[name], known["results"]
@@ -414,16 +415,16 @@ class CyclicalMLP(Study):
                 for penalty, accuracy, best in zip(original["penalty"], original["accuracy"], results, strict=False)
             ]  # fmt: skip
             head = ("lambda orig.", "valid. orig.", "lambda", "valid.", "test")
-            by = 100 * (results[0]["score"] - original["accuracy"][0])
+            by = points(results[0]["score"], original["accuracy"][0])
             training = sum(result["seconds"] for result in results)
             parts += [
                 Table(f"The best of the {name} search: {len(results)} from {low:g} to {high:g}", head, rows, left=0),
-                f"The best is {abs(by):.2f} points {'above' if by >= 0 else 'below'} the original's; the "
-                f"{len(results)} networks took {known['seconds']:.1f} s, {training / known['seconds']:.1f} at once.",
+                f"The best is {by} the original's; the {len(results)} networks took {known['seconds']:.1f} s, "
+                f"{training / known['seconds']:.1f} at once.",
             ]
             here = sorted((result["settings"]["penalty"], 100 * result["score"]) for result in results)
-            points[f"{name}, here"] = tuple(zip(*here, strict=True))
-            points[f"{name}, original's best"] = original["penalty"], [100 * value for value in original["accuracy"]]
+            shares[f"{name}, here"] = tuple(zip(*here, strict=True))
+            shares[f"{name}, original's best"] = original["penalty"], [100 * value for value in original["accuracy"]]
         results = [result for known in found.values() for result in known["results"]]
         results.sort(key=lambda result: result["settings"]["penalty"])
         third = len(results) // 3
@@ -444,8 +445,8 @@ class CyclicalMLP(Study):
                     "lambda",
                     seen,
                     lambda plots: plots.curves(
-                        {"": points}, "lambda (logarithmic)", "validation accuracy (%)", columns=1, rates=True,
-                        points=points,
+                        {"": shares}, "lambda (logarithmic)", "validation accuracy (%)", columns=1, rates=True,
+                        points=shares,
                     ),
                 ),
             ],
@@ -453,16 +454,17 @@ class CyclicalMLP(Study):
 
     def final_section(self, rows):
         """Return the section on the final network."""
-        table, seen, lines = [], [], {}
+        table, seen = [], []
+        lines = {f"batch {row['batch']}": line(row["records"], "validation_accuracy", 100, "update") for row in rows}
         for row, accuracy in zip(rows, ORIGINAL["final"], strict=True):
-            by, highest = 100 * (row["test_accuracy"] - accuracy), row["highest"]
+            highest = row["highest"]
             table.append(
                 (
                     *(str(row["batch"]), f"{accuracy:.2%}", f"{row['test_accuracy']:.2%}", f"{highest['cost']:.3g}"),
                     *(f"{row['seconds']:.1f}", f"{row['images_per_second']:,.0f}"),
                 )
             )
-            seen.append(f"batch {row['batch']}: {abs(by):.2f} points {'above' if by >= 0 else 'below'} the original")
+            seen.append(f"batch {row['batch']}: {points(row['test_accuracy'], accuracy)} the original")
             if highest["cost"] > 2 * rows[0]["highest"]["cost"]:
                 seen[-1] += (
                     f"; a batch's cost climbs to {highest['cost']:.3g} at update {highest['update']:,}, at a rate of "
@@ -470,8 +472,6 @@ class CyclicalMLP(Study):
                 )
             if "error" in row:
                 seen[-1] += f"; it ended early ({row['error']})"
-            updates = [record["update"] for record in row["records"]]
-            lines[f"batch {row['batch']}"] = updates, [100 * r["validation_accuracy"] for r in row["records"]]
         order = sorted(rows, key=lambda row: -row["validation_accuracy"])
         return Section(
             "6. The final network",
@@ -539,12 +539,11 @@ def recorded(rows):
     costs, accuracies = {}, {}
     for row in rows:
         panel, records = f"m {row['units']}", row["records"]
-        updates = [record["update"] for record in records]
-        costs.setdefault(panel, {})[row["way"]] = updates, [record["train_loss"] for record in records]
+        costs.setdefault(panel, {})[row["way"]] = line(records, "train_loss", by="update")
         kind = "training, all data" if row["way"] == ALL else "training, batches"
-        accuracies.setdefault(panel, {})[kind] = updates, [100 * record["train_accuracy"] for record in records]
-        costs[panel]["validation"] = updates, [record["validation_loss"] for record in records]
-        accuracies[panel]["validation"] = updates, [100 * record["validation_accuracy"] for record in records]
+        accuracies.setdefault(panel, {})[kind] = line(records, "train_accuracy", 100, "update")
+        costs[panel]["validation"] = line(records, "validation_loss", by="update")
+        accuracies[panel]["validation"] = line(records, "validation_accuracy", 100, "update")
     return costs, accuracies
 
 

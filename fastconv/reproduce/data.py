@@ -10,8 +10,6 @@ from fastconv.preprocess import Standardize
 
 SCALE = 4
 """Each of the digits' 8 x 8 pixels becomes so many by so many, to have CIFAR-10's 32 x 32."""
-
-
 FIRST_LABELS = (6, 9, 9, 4, 1, 1, 2, 7, 8, 3)
 """Of CIFAR-10's first batch, as it was published."""
 
@@ -92,6 +90,34 @@ def first_batches(images):
     return np.arange(size), np.arange(size, 2 * size), images.test
 
 
+def standardised(images, rows, per="channel"):
+    """Return images standardised by the mean and deviation of the training set.
+
+    Parameters
+    ----------
+    images : Dataset
+    rows : sequence of (n,) int64
+        Of each set; the first is the training set.
+    per : {"channel", "pixel"}
+        See :class:`fastconv.preprocess.Standardize`.
+
+    Returns
+    -------
+    list of (x, y)
+        For each set (n, H, W, C) float32 and (n,) int64.
+
+    Examples
+    --------
+    >>> from fastconv.reproduce.data import colour_images, standardised
+    >>> images = colour_images(None)
+    >>> (x, y), _ = standardised(images, (images.train, images.test))
+    >>> x.shape, bool(abs(x.std() - 1) < 1e-3)
+    ((1295, 32, 32, 3), True)
+    """
+    standardize = Standardize(per).fit(images.data[rows[0]])
+    return [(standardize.transform(images.data[r]), images.target[r]) for r in rows]
+
+
 def standardised_vectors(images, rows):
     """Return images as vectors, each dimension standardised by the mean and deviation of the training set.
 
@@ -114,8 +140,7 @@ def standardised_vectors(images, rows):
     >>> train[0].shape, test[1].shape, bool(abs(train[0].mean()) < 1e-6)
     ((1295, 3072), (359,), True)
     """
-    standardize = Standardize(per="pixel").fit(images.data[rows[0]])
-    return [(standardize.transform(images.data[r]).reshape(len(r), -1), images.target[r]) for r in rows]
+    return [(x.reshape(len(x), -1), y) for x, y in standardised(images, rows, "pixel")]
 
 
 def colour_words(images):

@@ -12,9 +12,8 @@ from fastconv.augment import HorizontalFlip, RandomCrop
 from fastconv.imbalance import effective_number_weights, long_tailed
 from fastconv.losses import FocalLoss, SoftmaxCrossEntropy
 from fastconv.optim import SGD
-from fastconv.preprocess import Standardize
-from fastconv.reproduce.base import Study
-from fastconv.reproduce.data import colour_images, colour_words
+from fastconv.reproduce.base import Study, line
+from fastconv.reproduce.data import colour_images, colour_words, standardised
 from fastconv.reproduce.report import Picture, Section, Table
 from fastconv.schedules import Step
 from fastconv.training import EarlyStopping, Trainer
@@ -55,7 +54,7 @@ class ImbalancedCifar(Study):
         super().__init__(data, options)
         images = self.images = colour_images(data)
         self.classes = list(images.target_names)
-        self.epochs = options.epochs or (2 if self.quick else EPOCHS)
+        self.epochs = self.epochs_of(EPOCHS, quick=2)
         self.betas = (0.0, 0.8, 0.9999) if self.quick else BETAS
         few = slice(2000) if self.quick else slice(None)
         self.train, self.validation = images.train[few], images.validation[few]
@@ -71,11 +70,6 @@ class ImbalancedCifar(Study):
             "l2": L2, "augmentation": [repr(each) for each in AUGMENT], "factor": FACTOR, "gamma": GAMMA,
             "betas": self.betas,
         }  # fmt: skip
-
-    def standardized(self, rows, *others):
-        """Return images and labels of several sets of rows, standardised by the first."""
-        images, standardize = self.images, Standardize().fit(self.images.data[rows])
-        return [(standardize.transform(images.data[each]), images.target[each]) for each in (rows, *others)]
 
     def fit(self, train, loss, seed, **options):
         """Train a network; return it and the training's records."""
@@ -98,7 +92,7 @@ class ImbalancedCifar(Study):
 
     def balanced(self):
         """Part 1."""
-        train, validation, test = self.standardized(self.train, self.validation, self.images.test)
+        train, validation, test = standardised(self.images, (self.train, self.validation, self.images.test))
         best = EarlyStopping(patience=self.epochs)  # keeps the best, and never stops
         net, records = self.fit(train, SoftmaxCrossEntropy(l2=L2), self.seed, validation=validation, callbacks=[best])
         last = self.tested(net, test)["accuracy"]
@@ -113,12 +107,12 @@ class ImbalancedCifar(Study):
 
     def long_tailed(self):
         """Part 2."""
-        train, test = self.standardized(self.tail, self.images.test)
+        train, test = standardised(self.images, (self.tail, self.images.test))
         runs = self.results["long_tailed"] = {}
         for i, beta in enumerate((None, *self.betas)):
             weights = None if beta is None else effective_number_weights(self.counts, beta)
             loss = SoftmaxCrossEntropy(l2=L2) if beta is None else FocalLoss(GAMMA, weights, L2)
-            label = "cross-entropy" if beta is None else f"focal, beta {beta:g}"
+            self.running = label = "cross-entropy" if beta is None else f"focal, beta {beta:g}"
             net, records = self.fit(train, loss, self.seed + i)
             run = runs[label] = {
                 "beta": beta, "seed": self.seed + i,
@@ -172,9 +166,8 @@ class ImbalancedCifar(Study):
             ("images a second, validation included", "-", f"{found['images_per_second']:,.0f}"),
         ]
         records = found["records"]
-        epochs = [record["epoch"] for record in records]
         lines = {
-            label: (epochs, [100 * record[f"{key}_accuracy"] for record in records])
+            label: line(records, f"{key}_accuracy", 100)
             for label, key in (("training, augmented", "train"), ("validation", "validation"))
         }
         seen = (

@@ -14,7 +14,7 @@ from fastconv.layers import Dense, VectorInput
 from fastconv.losses import SoftmaxCrossEntropy
 from fastconv.network import Sequential
 from fastconv.optim import SGD
-from fastconv.reproduce.base import Study
+from fastconv.reproduce.base import Study, line, middle, points
 from fastconv.reproduce.data import colour_images, colour_words, first_batches, standardised_vectors
 from fastconv.reproduce.report import Picture, Section, Table
 from fastconv.training import Trainer
@@ -46,8 +46,8 @@ class LinearSoftmax(Study):
         self.classes = list(self.images.target_names)
         self.train, self.validation, self.test = standardised_vectors(self.images, first_batches(self.images))
         self.dimensions = (20, 100) if self.quick else (20, self.train[0].shape[1])
-        self.seeds = [self.seed] if self.quick else [self.seed + i for i in range(5)]
-        self.epochs = options.epochs or (2 if self.quick else EPOCHS)
+        self.seeds = self.seeds_of(5)
+        self.epochs = self.epochs_of(EPOCHS, quick=2)
         self.results["data"] = {
             "source": self.images.name, "classes": self.classes, "train": len(self.train[1]),
             "validation": len(self.validation[1]), "test": len(self.test[1]),
@@ -81,8 +81,9 @@ class LinearSoftmax(Study):
         """Part 2."""
         runs, templates = self.results.setdefault("runs", []), []
         for (penalty, rate), accuracy in zip(RUNS, ORIGINAL["accuracy"], strict=True):
+            self.running = f"lambda {penalty:g}, rate {rate:g}"
             tried, nets = zip(*(self.fit(penalty, rate, seed) for seed in self.seeds), strict=True)
-            shown = sorted(range(len(tried)), key=lambda i: tried[i]["test_accuracy"])[(len(tried) - 1) // 2]
+            shown = middle(tried, "test_accuracy")
             weights = nets[shown].params["0.w"].T.reshape(-1, *self.images.data.shape[1:])
             templates.append(weights)
             seeds = [{name: value for name, value in entry.items() if name != "records"} for entry in tried]
@@ -154,11 +155,13 @@ class LinearSoftmax(Study):
                     *(f"{run['seconds']:.2f}", f"{self.epochs * len(self.train[1]) / run['seconds']:,.0f}"),
                 )
             )
-            median, best = (
-                f"{abs(100 * by):.2f} points {'above' if by >= 0 else 'below'}"
-                for by in (run["test_accuracy"] - accuracy, max(found) - accuracy)
+            median, best = (points(share, accuracy) for share in (run["test_accuracy"], max(found)))
+            higher = run["test_cost"] - cost
+            seen.append(
+                f"{label(run)}: {median} the original"
+                + f" (the best seed {best})" * (len(found) > 1)
+                + f", the cost {abs(higher):.3f} {'above' if higher >= 0 else 'below'} its"
             )
-            seen.append(f"{label(run)}: {median} the original" + f" (the best seed {best})" * (len(found) > 1))
         count = len(self.seeds)
         which = f"median of {count} seeds, and all of them" if count > 1 else "one seed"
         head = ("lambda", "rate", "test orig.", "test", "lowest to highest", "cost orig.", "cost", "s", "images/s")
@@ -272,11 +275,11 @@ def label(run):
     return f"lambda {run['penalty']:g}, rate {run['rate']:g}"
 
 
-def lines(panels, what, scale=1):
+def lines(panels, what, factor=1):
     """Return the training and validation lines of each panel's records, by epoch."""
     return {
         title: {
-            words: ([record["epoch"] for record in records], [scale * record[f"{kind}_{what}"] for record in records])
+            words: line(records, f"{kind}_{what}", factor)
             for words, kind in (("training", "train"), ("validation", "validation"))
         }
         for title, records in panels.items()
