@@ -15,7 +15,7 @@ from fastconv import reproduce
 from fastconv.cli import main
 from fastconv.errors import DataError, NonFiniteLossError, RangeError
 from fastconv.reproduce import report
-from fastconv.reproduce.base import Study
+from fastconv.reproduce.base import Options, Study
 from fastconv.reproduce.report import Picture, Section
 
 DATA = {"surnames", "cifar10", "mnist"}
@@ -357,3 +357,11 @@ def test_the_progress_bar_says_which_study_and_which_part(tmp_path, studies, pro
     studies["alpha"].second = part
     reproduce.run("alpha", out=tmp_path, progress=progress, echo=lambda line: None)
     assert seen == (["alpha: the second part", "alpha: seed 3"] if shown else [False, False])
+
+
+@pytest.mark.parametrize("name", reproduce.STUDIES)
+def test_the_settings_of_every_study_hold_what_was_given(name):
+    settings = reproduce.study(name)(None, Options(quick=True, seed=7, threads=1)).results["settings"]
+    assert {key: settings[key] for key in ("quick", "seed", "threads", "epochs")} == {
+        "quick": True, "seed": 7, "threads": 1, "epochs": None,
+    }  # fmt: skip

@@ -122,7 +122,8 @@ class CifarConvnet(Study):
             "name": images.name, "train": len(self.train), "test": len(self.test), "classes": list(images.target_names),
         }  # fmt: skip
         self.results["settings"] |= {
-            "epochs": self.epochs, "short_epochs": self.short, "batch_size": BATCH, "initial_weights": "xavier",
+            "training_epochs": self.epochs, "short_epochs": self.short, "batch_size": BATCH,
+            "initial_weights": "xavier",
             "decay": DECAY, "padding": CROP_FLIP[0].padding, "rates": list(RATES), "batch_sizes": list(BATCHES),
             "runs": {name: asdict(run) for name, run in RUNS.items()},
             "optimizers": {name: {"rate": rate, **more} for name, (_, rate, more) in OPTIMIZERS.items()},

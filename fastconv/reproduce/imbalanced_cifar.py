@@ -66,8 +66,8 @@ class ImbalancedCifar(Study):
             "test": len(images.test), "classes": self.classes, "long_tailed": self.counts.tolist(),
         }  # fmt: skip
         self.results["settings"] |= {
-            "epochs": self.epochs, "batch_size": BATCH, "learning_rate": RATE, "steps": STEPS, "momentum": MOMENTUM,
-            "l2": L2, "augmentation": [repr(each) for each in AUGMENT], "factor": FACTOR, "gamma": GAMMA,
+            "training_epochs": self.epochs, "batch_size": BATCH, "learning_rate": RATE, "steps": STEPS,
+            "momentum": MOMENTUM, "l2": L2, "augmentation": [repr(each) for each in AUGMENT], "factor": FACTOR, "gamma": GAMMA,
             "betas": self.betas,
         }  # fmt: skip
 

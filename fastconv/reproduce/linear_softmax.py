@@ -53,7 +53,8 @@ class LinearSoftmax(Study):
             "validation": len(self.validation[1]), "test": len(self.test[1]),
         }  # fmt: skip
         self.results["settings"] |= {
-            "seeds": self.seeds, "batch_size": BATCH, "epochs": self.epochs, "runs": [list(run) for run in RUNS],
+            "seeds": self.seeds, "batch_size": BATCH, "training_epochs": self.epochs,
+            "runs": [list(run) for run in RUNS],
             "gradient_check": CHECK | {"dimensions": list(self.dimensions)},
             "initial_weights": f"W and b normal, sigma {DEVIATION}",
         }  # fmt: skip
