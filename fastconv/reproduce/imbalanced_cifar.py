@@ -67,8 +67,8 @@ class ImbalancedCifar(Study):
         }  # fmt: skip
         self.results["settings"] |= {
             "training_epochs": self.epochs, "batch_size": BATCH, "learning_rate": RATE, "steps": STEPS,
-            "momentum": MOMENTUM, "l2": L2, "augmentation": [repr(each) for each in AUGMENT], "factor": FACTOR, "gamma": GAMMA,
-            "betas": self.betas,
+            "momentum": MOMENTUM, "l2": L2, "augmentation": [repr(each) for each in AUGMENT],
+            "factor": FACTOR, "gamma": GAMMA, "betas": self.betas,
         }  # fmt: skip
 
     def fit(self, train, loss, seed, **options):
