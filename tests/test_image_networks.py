@@ -100,7 +100,7 @@ def test_winograd_s_algorithm_is_nearly_as_exact_as_the_plain_sum(level, rng, la
     exact = plain.astype("float64").forward(x)
     errors = [np.abs(net.forward(x) - exact).max() / np.abs(exact).max() for net in (fast, plain)]
     assert errors[1] < 4e-6 and errors[0] < 8e-6  # sums of up to 800 terms
-    if fast.output_shape[1] >= 4:  # a tile's outputs
+    if fast.output_shape[1] >= (4 if layer.kernel_size == 5 else 6):  # less products than the plain sum takes
         assert fast.forward(x).tobytes() != plain.forward(x).tobytes()
 
 

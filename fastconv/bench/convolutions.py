@@ -102,7 +102,7 @@ class Case:
         return found
 
 
-def run(images=128, repeats=25, quick=False, echo=print):
+def run(images=512, repeats=25, quick=False, echo=print):
     """Time the convolutions, all calls of one in turn, and the peaks of one core after each.
 
     Parameters
@@ -125,9 +125,10 @@ def run(images=128, repeats=25, quick=False, echo=print):
     Notes
     -----
     A pass's time is that of a call less that of the call without it, in the same round. So it holds the copy of its
-    array into the engine's memory or out of it, which a network makes for its first layer only: rates are a little too
-    low. A pass whose time comes out as nothing, which happens in a single round of few images, has no row. Operations
-    are 2 P F KH KW C for P pixels of the output in each pass, with the zeros of the padding, some of which are skipped.
+    array into the engine's memory or out of it, which a network makes for its first layer only, and what more memory a
+    call takes for it, which a training takes once for many batches: rates are a little too low. A pass whose time
+    comes out as nothing, which happens in a single round of few images, has no row. Operations are 2 P F KH KW C for P
+    pixels of the output in each pass, with the zeros of the padding, some of which are skipped.
     """
     images, repeats = positive("bench: images", images), positive("bench: repeats", repeats)
     if quick:

@@ -313,7 +313,7 @@ cdef class Program:
 
     cdef bint _transforms(self, const Tensor *x, const Tensor *y, const Window *k):
         """Whether such a convolution of x uses Winograd's algorithm."""
-        return self.winograd and winograd_suits(x.g.channels, y.g.channels, y.g.width, k)
+        return self.winograd and winograd_suits(&x.g, &y.g, k)
 
     cdef _prepare_convolutions(self):
         """Which use Winograd's algorithm; zeros left and right of x, as far as windows reach, and of dy, where the way

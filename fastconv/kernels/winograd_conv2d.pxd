@@ -19,13 +19,6 @@ cdef enum:
     WINOGRAD_BYTES = 512 * 1024  # of the transforms of the images that are worked on at a time, about
 
 
-cdef inline bint winograd_suits(Py_ssize_t channels, Py_ssize_t filters, Py_ssize_t width, const Window *k) noexcept nogil:
-    """Whether such a convolution is faster so: enough channels and filters to pay for the transforms."""
-    return (k.sh == 1 and k.sw == 1 and k.dh == 1 and k.dw == 1 and (k.kw == 3 or k.kw == 5)
-            and channels == padded(channels, sizeof(float)) and channels >= 32 and filters >= 32
-            and width >= FC_OUTPUTS)
-
-
 cdef inline Py_ssize_t points_of(const Window *k) noexcept nogil:
     """Products of a tile."""
     return FC_OUTPUTS + k.kw - 1
@@ -34,6 +27,15 @@ cdef inline Py_ssize_t points_of(const Window *k) noexcept nogil:
 cdef inline Py_ssize_t tiles_of(Py_ssize_t width) noexcept nogil:
     """Tiles of a line of outputs."""
     return (width + FC_OUTPUTS - 1) // FC_OUTPUTS
+
+
+cdef inline bint winograd_suits(const Grid *gx, const Grid *gy, const Window *k) noexcept nogil:
+    """Whether such a convolution is faster so: enough channels and filters to pay for the transforms, and at most 3/4 of
+    the plain sum's products, which leaves the zeros around the narrower of both out.
+    """
+    return (k.sh == 1 and k.sw == 1 and k.dh == 1 and k.dw == 1 and (k.kw == 3 or k.kw == 5)
+            and gx.channels == padded(gx.channels, sizeof(float)) and gx.channels >= 32 and gy.channels >= 32
+            and 4 * points_of(k) * tiles_of(gy.width) <= 3 * min(gx.width, gy.width) * k.kw)
 
 
 cdef inline Py_ssize_t sample_size(const Grid *gx, const Grid *gy, const Window *k) noexcept nogil:
