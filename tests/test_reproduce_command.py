@@ -1,5 +1,6 @@
 """``fastconv reproduce``: what it lists, refuses, says and leaves on the disk, whatever the study."""
 
+import functools
 import html
 import json
 import os
@@ -241,9 +242,11 @@ def test_results_are_on_the_disk_before_figures_are_drawn(tmp_path, studies):
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
 def test_ctrl_c_ends_the_process_with_a_report(tmp_path):
-    """A study in the middle of a training, and SIGINT, as a terminal sends it."""
+    """A study in the middle of a training, and SIGINT, as a terminal sends it: not ignored, as in background jobs."""
     command = [sys.executable, "-m", "fastconv", "reproduce", "surnames", "--out", str(tmp_path), "--threads", "1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed) as process:
         for line in process.stdout:
             if line.startswith("no compensation: validation accuracy"):
                 process.send_signal(signal.SIGINT)
