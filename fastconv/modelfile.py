@@ -94,11 +94,11 @@ def read(path, accept=None):
             metadata = header.pop("__metadata__")
             version = metadata.pop("fastconv")
             if not version.isdecimal():
-                raise ValueError(f"its version is {version!r}")
+                raise ValueError(f"its version is {version!r:.40}")
         except MALFORMED as error:
-            raise ModelFormatError(f"{path}: not a model file: {error!r}") from None
+            raise ModelFormatError(f"{path}: not a model file: {error!r:.400}") from None
         if version != str(VERSION):
-            raise ModelFormatError(f"{path}: format version {version}, this release reads version {VERSION}")
+            raise ModelFormatError(f"{path}: format version {version:.40}, this release reads version {VERSION}")
         try:
             description = _parse(metadata.pop("description"))
             check_keys("the metadata", metadata)
@@ -109,7 +109,7 @@ def read(path, accept=None):
                 shapes = {name: (dtype.newbyteorder("="), shape) for name, dtype, shape in layout}
                 description = accept(description, shapes)
         except MALFORMED as error:
-            raise ModelFormatError(f"{path}: the description is damaged: {error!r}") from None
+            raise ModelFormatError(f"{path}: the description is damaged: {error!r:.400}") from None
         arrays = {
             name: np.frombuffer(file.read(prod(shape) * dtype.itemsize), dtype)
             .reshape(shape)

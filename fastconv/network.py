@@ -72,6 +72,13 @@ class Sequential:
         self._lower(layers, input, dtype, seed, winograd)
         self._initialise()
 
+    @classmethod
+    def _undrawn(cls, *described):
+        """Return a network whose parameters are zero, for them to come from elsewhere."""
+        net = cls.__new__(cls)
+        net._lower(*described)
+        return net
+
     def _lower(self, layers, input, dtype, seed, winograd):
         """Check the description, lower it to the program and make room for the parameters, all zero."""
         self.layers = list(layers)
@@ -137,7 +144,7 @@ class Sequential:
 
     def astype(self, dtype):
         """Return a network with the same layers and parameters in another dtype."""
-        net = Sequential(self.layers, self.input, dtype, self.seed, self.winograd)
+        net = Sequential._undrawn(self.layers, self.input, dtype, self.seed, self.winograd)
         net.parameters[:] = self.parameters
         net.statistics[:] = self.statistics
         return net
@@ -395,8 +402,7 @@ def _described(description, arrays):
     }
     if arrays != expected:
         raise ValueError("the parameters do not fit it")
-    net = Sequential.__new__(Sequential)
-    net._lower(layers, input, dtype, described["seed"], described.get("winograd", True))
+    net = Sequential._undrawn(layers, input, dtype, described["seed"], described.get("winograd", True))
     net.metadata = metadata
     return net
 
@@ -408,7 +414,7 @@ def _tuples(fields):
 
 def _rebuild(described, parameters, statistics, metadata):
     """Return the network that was copied or pickled."""
-    net = Sequential(*described)
+    net = Sequential._undrawn(*described)
     net.parameters[:] = parameters
     net.statistics[:] = statistics
     net.metadata = metadata

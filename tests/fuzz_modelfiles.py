@@ -161,6 +161,7 @@ def check(path, content):
     Any error but ModelFormatError is raised, and AssertionError if the network is not sound, or memory was taken that
     neither the header's text nor the data account for.
     """
+    path.unlink(missing_ok=True)  # writing over a file waits for the disk on some systems
     path.write_bytes(content)
     tracemalloc.start()
     try:
@@ -170,15 +171,11 @@ def check(path, content):
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert peak <= 100_000 + 20 * len(content), f"{peak} bytes held for a file of {len(content)}"
+    assert peak <= 50_000 + 20 * len(content), f"{peak} bytes held for a file of {len(content)}"
     if net is None:
         assert message.startswith(str(path))
         return message, peak
-    again = fc.Sequential(net.layers, net.input, net.dtype, net.seed, net.winograd) if small(net) else net
-    assert repr(net) == repr(again)
-    assert {name: (a.shape, a.dtype) for name, a in net.params.items()} == {
-        name: (a.shape, a.dtype) for name, a in again.params.items()
-    }
+    assert repr(net.astype(net.dtype)) == repr(net)
     assert np.isfinite(net.parameters).all() and np.isfinite(net.statistics).all()
     if small(net):
         shape, dtype = ((net.input.length,), np.int16) if net.input.codes else (net.input.shape, net.dtype)
