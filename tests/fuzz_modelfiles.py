@@ -8,6 +8,7 @@ try a few thousand of these files.
 
 import argparse
 import collections
+import contextlib
 import copy
 import json
 import math
@@ -171,10 +172,14 @@ def check(path, content):
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert peak <= 50_000 + 20 * len(content), f"{peak} bytes held for a file of {len(content)}"
+    allowed = 50_000 + 50 * header_end(content) + 4 * len(content)  # an empty list in JSON: 2 bytes, in memory 80
+    assert peak <= allowed, f"{peak} bytes held for a file of {len(content)}, at most {allowed} expected"
     if net is None:
         assert message.startswith(str(path))
         return message, peak
+    if net.metadata.get("estimator") == "ImageConvClassifier":
+        with contextlib.suppress(ModelFormatError):
+            fc.ImageConvClassifier.load(path)
     assert repr(net.astype(net.dtype)) == repr(net)
     assert np.isfinite(net.parameters).all() and np.isfinite(net.statistics).all()
     if small(net):

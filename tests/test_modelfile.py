@@ -196,12 +196,18 @@ def test_a_golden_file_predicts_what_it_did(path):
         with pytest.warns(fc.UnknownCharacterWarning):
             np.testing.assert_array_equal(alphabet.encode(expected["strings"], net.input.length), x)
         assert net.metadata["classes"] == ["one", "zwei", "trzy\u015bcie"]
+    if "images" in expected:
+        clf = fc.ImageConvClassifier.load(path)
+        assert clf.classes_.tolist() == expected["classes"] == net.metadata["classes"]
+        found = clf.predict_proba(np.array(expected["images"]))
+        np.testing.assert_allclose(found, expected["probabilities"], rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(net.forward(x), expected["logits"], rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(net.predict_proba(x), expected["probabilities"], rtol=tolerance, atol=tolerance)
 
 
-def test_every_version_has_golden_files_of_strings_images_and_float64():
-    expected = {f"v{v}-{name}" for v in range(1, modelfile.VERSION + 1) for name in ("characters", "images", "float64")}
+def test_every_version_has_its_golden_files():
+    names = "characters", "images", "float64", "classifier"
+    expected = {f"v{version}-{name}" for version in range(1, modelfile.VERSION + 1) for name in names}
     assert {path.stem for path in GOLDEN.glob("*.safetensors")} >= expected
 
 

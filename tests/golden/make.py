@@ -47,17 +47,27 @@ def images():
     return net, {"x": (np.random.default_rng(2).integers(-16, 17, (3, 5, 6, 2)) / 8).tolist()}
 
 
+def classifier():
+    """Return a classifier of images, and an input."""
+    pixels = np.random.default_rng(3).integers(0, 256, (12, 4, 4, 2))
+    clf = fc.ImageConvClassifier((2, 3), hidden=4, epochs=1, random_state=0)
+    clf.fit(pixels, ["cat", "dog", "owl"] * 4)
+    x = (pixels[:3] - clf.preprocess_.mean) / clf.preprocess_.deviation
+    return clf, {"images": pixels[:3].tolist(), "x": x.tolist(), "classes": ["cat", "dog", "owl"]}
+
+
 def main():
     """Write the files."""
     made = {"characters": characters(), "images": images(), "float64": characters("float64")}
-    for name, (net, given) in made.items():
-        rng = np.random.default_rng(VERSION)
+    made["classifier"] = classifier()
+    for name, (model, given) in made.items():
+        net, rng = getattr(model, "network_", model), np.random.default_rng(VERSION)
         for key, array in {**net.params, **net.state}.items():
             array[...] = rng.uniform(0.5, 2, array.shape) if key.endswith("var") else rng.normal(size=array.shape)
         logits, *_ = NumpyNet(net.astype("float64")).forward(np.array(given["x"]))
         expected = given | {"logits": logits.tolist(), "probabilities": softmax(logits).tolist()}
         stem = FOLDER / f"v{VERSION}-{name}"
-        net.save(stem.with_suffix(".safetensors"))
+        model.save(stem.with_suffix(".safetensors"))
         stem.with_suffix(".json").write_text(json.dumps(expected) + "\n", encoding="utf-8")
 
 
