@@ -155,7 +155,7 @@ def _deviation(init, fan_in, fan_out):
     """He et al. (2015), equation (10); Glorot and Bengio (2010), equation (12), in its normal form; or the number."""
     if init == "he":
         return math.sqrt(2 / fan_in)
-    return math.sqrt(2 / (fan_in + fan_out)) if init == "xavier" else float(init)
+    return math.sqrt(2 / (fan_in + fan_out)) if init == "xavier" else abs(float(init))
 
 
 def _checked_bias(layer):

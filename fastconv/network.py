@@ -69,6 +69,18 @@ class Sequential:
     """
 
     def __init__(self, layers, input, dtype="float32", seed=0, winograd=True):
+        self._lower(layers, input, dtype, seed, winograd)
+        self._initialise()
+
+    @classmethod
+    def _undrawn(cls, *described):
+        """Return a network whose parameters are zero, for them to come from elsewhere."""
+        net = cls.__new__(cls)
+        net._lower(*described)
+        return net
+
+    def _lower(self, layers, input, dtype, seed, winograd):
+        """Check the description, lower it to the program and make room for the parameters, all zero."""
         self.layers = list(layers)
         self.input = input
         if not isinstance(input, INPUTS):
@@ -95,6 +107,9 @@ class Sequential:
         self.statistics = aligned_zeros(self.program.state_size, self.dtype)
         self.params = self.views(self.parameters)
         self.state = self._views(self.statistics, self.program.state_slots, "state_shapes")
+
+    def _initialise(self):
+        """Draw the weights, and set scales and variances to one."""
         for name, array in self.params.items():
             i, kind = name.split(".")
             if kind == "w":
@@ -129,7 +144,7 @@ class Sequential:
 
     def astype(self, dtype):
         """Return a network with the same layers and parameters in another dtype."""
-        net = Sequential(self.layers, self.input, dtype, self.seed, self.winograd)
+        net = Sequential._undrawn(self.layers, self.input, dtype, self.seed, self.winograd)
         net.parameters[:] = self.parameters
         net.statistics[:] = self.statistics
         return net
@@ -345,43 +360,50 @@ class Sequential:
 
 
 def load(path):
-    """Return the network that :meth:`Sequential.save` wrote to a file.
+    """Return the network that :meth:`Sequential.save` wrote to a file, or the network of a classifier's file.
 
     Parameters
     ----------
     path : str or path-like
+
+    Returns
+    -------
+    Sequential
+        In its :attr:`~Sequential.metadata` what a classifier says of itself: alphabet, classes, settings.
 
     Raises
     ------
     ModelFormatError
         If the file is not such a model file, or is damaged; nothing of its size is allocated before that is known.
     """
-    arrays, header = modelfile.read(path)
-    try:
-        described = header["network"]
-        kinds = {kind.__name__: kind for kind in (*LAYERS, *INPUTS)}
-        inputs, *layers = ({**part} for part in (described["input"], *described["layers"]))
-        built = [kinds[part.pop("type")](**_tuples(part)) for part in (inputs, *layers)]
-        if not isinstance(header["metadata"], dict):
-            raise TypeError("metadata is not an object")
-        shapes = zip(built[1:], layer_shapes(built[1:], built[0]), strict=False)
-        expected = {
-            f"{i}.{name}": shape
-            for i, (layer, before) in enumerate(shapes)
-            for name, shape in {**layer.parameter_shapes(before), **layer.state_shapes(before)}.items()
-        }
-        if {name: array.shape for name, array in arrays.items()} != expected:
-            raise ValueError("the parameters do not fit it")
-        net = Sequential(built[1:], built[0], described["dtype"], described["seed"], described.get("winograd", True))
-        if any(array.dtype != net.dtype for array in arrays.values()):
-            raise ValueError(f"the parameters are not {net.dtype}")
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise ModelFormatError(f"{path}: the network's description is damaged: {error!r}") from None
+    arrays, net = modelfile.read(path, _described)
     for name, array in arrays.items():
         if not np.all(np.isfinite(array)):
             raise ModelFormatError(f"{path}: {name} holds numbers that are not finite")
         (net.params if name in net.params else net.state)[name][...] = array
-    net.metadata = header["metadata"]
+    return net
+
+
+def _described(description, arrays):
+    """Return the network of a model file's description, still without parameters, or raise an error."""
+    modelfile.check_keys("the file", description, "network", "metadata")
+    described, metadata = description["network"], description["metadata"]
+    modelfile.check_keys("the network", described, "layers", "input", "dtype", "seed", "winograd")
+    if not isinstance(metadata, dict):
+        raise TypeError("metadata is not an object")
+    kinds = {kind.__name__: kind for kind in (*LAYERS, *INPUTS)}
+    parts = ({**part} for part in (described["input"], *described["layers"]))
+    input, *layers = (kinds[part.pop("type")](**_tuples(part)) for part in parts)
+    dtype = {"float32": np.dtype("float32"), "float64": np.dtype("float64")}[described["dtype"]]
+    expected = {
+        f"{i}.{name}": (dtype, list(shape))
+        for i, (layer, before) in enumerate(zip(layers, layer_shapes(layers, input), strict=False))
+        for name, shape in {**layer.parameter_shapes(before), **layer.state_shapes(before)}.items()
+    }
+    if arrays != expected:
+        raise ValueError("the parameters do not fit it")
+    net = Sequential._undrawn(layers, input, dtype, described["seed"], described.get("winograd", True))
+    net.metadata = metadata
     return net
 
 
@@ -392,7 +414,7 @@ def _tuples(fields):
 
 def _rebuild(described, parameters, statistics, metadata):
     """Return the network that was copied or pickled."""
-    net = Sequential(*described)
+    net = Sequential._undrawn(*described)
     net.parameters[:] = parameters
     net.statistics[:] = statistics
     net.metadata = metadata

@@ -149,6 +149,11 @@ def test_initial_weights_have_the_deviation_of_he():
         assert not net.params[name].any()
 
 
+@pytest.mark.parametrize("zero", [0, 0.0, -0.0], ids=repr)
+def test_weights_of_no_deviation_are_zero(zero):
+    assert not fc.Sequential([fc.Dense(2, init=zero)], fc.VectorInput(3)).parameters.any()
+
+
 def test_initial_weights_keep_the_size_of_the_activations():
     net = fc.Sequential(
         [fc.OneHotConv1D(256, 4), fc.ReLU(), fc.Conv1D(256, 4), fc.ReLU(), fc.Conv1D(256, 4)],
