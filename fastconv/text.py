@@ -363,9 +363,8 @@ class Alphabet:
         if isinstance(length, bool) or not isinstance(length, (int, np.integer)) or length < 1:
             raise RangeError(f"encode: length is a positive integer, got {length!r}")
         codes, sizes, unknown = self._run("encode", strings, int(length), keep == "end")
-        empty = np.flatnonzero(sizes == 2 * self.markers)
-        if len(empty) and not allow_empty:
-            raise DataError(f"encode: string {empty[0]} is empty")
+        if not allow_empty and (sizes == 2 * self.markers).any():
+            raise DataError(f"encode: string {sizes.argmin()} is empty")
         self.unknown += unknown
         self.truncated += int(np.count_nonzero(sizes > length))
         if unknown and not self._told:

@@ -2,6 +2,7 @@
 
 from cpython.unicode cimport PyUnicode_DATA, PyUnicode_GET_LENGTH, PyUnicode_KIND, PyUnicode_READ
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t
+from libc.string cimport memset
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_ASCII(object string)
@@ -11,9 +12,13 @@ ctypedef fused character_t:
     uint16_t
     uint32_t
 
+cdef enum:
+    TO_SETTLE = 0
+    TO_CLEAN = -2
+
 CODE_POINTS = 0x110000
 """Entries of a table."""
-UNSETTLED, OUTSIDE, CLEAN = 0, -1, -2
+UNSETTLED, OUTSIDE, CLEAN = TO_SETTLE, -1, TO_CLEAN
 """Entries of code points that have no code: not met yet; outside the alphabet; only the whole string can be cleaned."""
 
 
@@ -48,9 +53,9 @@ cdef bint settled(object string, const int16_t[::1] table, object settle) except
     cdef Py_UCS4 character
     for p in range(PyUnicode_GET_LENGTH(string)):
         character = PyUnicode_READ(kind, data, p)
-        if table[<Py_ssize_t> character] == 0:
+        if table[<Py_ssize_t> character] == TO_SETTLE:
             settle(character)
-        if table[<Py_ssize_t> character] == 0 or table[<Py_ssize_t> character] == -2:
+        if table[<Py_ssize_t> character] in (TO_SETTLE, TO_CLEAN):
             return False
     return True
 
@@ -86,7 +91,7 @@ def encode(
     Returns
     -------
     position : int
-        The index of the first element that is not a str, or -1. Nothing after it is written.
+        The index of the first element that is not a str, or -1. Rows from there on are all -1.
     unknown : int
         Characters within the rows that are outside the alphabet.
 
@@ -116,6 +121,8 @@ def encode(
         raise ValueError(f"encode: expected codes and sizes of {len(strings)} strings, got {n} and {sizes.shape[0]}")
     if table.shape[0] != CODE_POINTS or exact.shape[0] != CODE_POINTS:
         raise ValueError(f"encode: expected tables of {CODE_POINTS}, got {table.shape[0]} and {exact.shape[0]}")
+    if n and length:
+        memset(&codes[0, 0], 0xFF, n * length * sizeof(int16_t))  # -1
     for string in strings:
         if i == n:
             break
@@ -167,9 +174,6 @@ def encode(
                         p += 1
             if marker >= 0 and p < length:
                 row[p] = <int16_t> (marker + 1)
-                p += 1
-            for q in range(p, length):
-                row[q] = -1
         i += 1
     if i != n or len(strings) != n:
         raise ValueError("encode: the list of strings changed while it was read")
