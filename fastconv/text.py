@@ -18,7 +18,7 @@ BLOCK = 10_000
 COMPOSING = re.compile("[\u1161-\u1175\u11a8-\u11c2\U00016d67]")
 """The letters that combine with what is in front of them: vowels and finals of Hangul, a vowel of Kirat Rai."""
 LONG = 1000
-MARKS = re.compile(rf"\W{{{LONG}}}")
+MARKS = re.compile(rf"[^\w\n]{{{LONG}}}")
 """Where there may be a long run of combining marks."""
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import fastconv as fc
 from fastconv.errors import DataError, DTypeError, ModelFormatError, RangeError
+from fastconv.kernels import encode as encoding
 from fastconv.reference import kernels
 from fastconv.text import UnknownCharacterWarning, _stands_alone
 
@@ -580,3 +581,39 @@ def test_an_alphabet_knows_the_strings_that_it_was_made_from(strings, chosen):
     codes = alphabet.encode(strings)
     assert ["".join(alphabet.symbols[code] for code in row if code >= 0) for row in codes] == clean
     assert alphabet.unknown == alphabet.truncated == 0
+
+
+# The kernel
+
+
+def tables():
+    table = np.zeros(encoding.CODE_POINTS, np.int16)
+    table[ord("a")], table[ord("b")] = 1, 2
+    return table
+
+
+@pytest.mark.parametrize(
+    "strings, points, rows, message",
+    [
+        (["a"], encoding.CODE_POINTS, 2, "expected codes and sizes of 1 strings, got 2 and 2"),
+        (["a"], 128, 1, "expected tables of 1114112, got 128 and 128"),
+    ],
+    ids=["rows", "tables"],
+)
+def test_the_kernel_refuses_arrays_that_do_not_fit(strings, points, rows, message):
+    table, codes, sizes = tables()[:points], np.empty((rows, 2), np.int16), np.empty(rows, np.int64)
+    with pytest.raises(ValueError, match=message):
+        encoding.encode(strings, table, table, None, None, -1, -1, False, codes, sizes)
+
+
+@pytest.mark.parametrize("change", [list.clear, lambda strings: strings.append("a")], ids=["shorter", "longer"])
+def test_the_kernel_notices_a_list_that_changes_under_it(change):
+    strings, table, codes, sizes = ["a", "\xe9", "a"], tables(), np.empty((3, 2), np.int16), np.empty(3, np.int64)
+    with pytest.raises(ValueError, match="the list of strings changed while it was read"):
+        encoding.encode(strings, table, table, lambda _: change(strings), str, -1, -1, False, codes, sizes)
+
+
+def test_the_kernel_takes_nothing_but_strings_from_clean():
+    table, codes, sizes = tables(), np.empty((1, 2), np.int16), np.empty(1, np.int64)
+    with pytest.raises(TypeError, match="encode: expected clean to return a str, got bytes"):
+        encoding.encode(["\xe9"], table, table, id, str.encode, -1, -1, False, codes, sizes)
