@@ -4,6 +4,8 @@ With "real" data a kernel gets what real names make of the layers before it, wit
 the difference is what is skipped behind a ReLU. The NumPy twins, obvious and slow, run at the smallest size.
 """
 
+import unicodedata
+
 import numpy as np
 import pytest
 
@@ -163,6 +165,15 @@ def test_encode(benchmark, names):
     alphabet = Alphabet.from_strings(names[0])
     benchmark.extra_info["characters"] = sum(map(len, names[0]))
     assert benchmark(alphabet.encode, names[0], LENGTH).shape == (len(names[0]), LENGTH)
+
+
+@pytest.mark.benchmark(group="encode", max_time=0.3)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_encode_accents(benchmark, names, form):
+    """Composed accents have codes of their own; strings with combining ones are cleaned in Python."""
+    strings = [unicodedata.normalize(form, name.replace("a", "\xe1")) for name in names[0]]
+    alphabet = Alphabet.from_strings(strings)
+    assert benchmark(alphabet.encode, strings, LENGTH).shape == (len(strings), LENGTH)
 
 
 @pytest.mark.benchmark(group="encode", max_time=0.3)

@@ -380,6 +380,12 @@ def test_encode_pads_cuts_and_marks_unknown_characters():
     assert kernels.encode([], "abc", 4).shape == (0, 4)
 
 
+def test_encode_keeps_an_end_marks_and_falls_back_to_bytes():
+    assert kernels.encode(["abc"], "abc", 2, keep="end").tolist() == [[1, 2]]
+    assert kernels.encode(["ab", ""], "ab", 5, markers=True).tolist() == [[2, 0, 1, 3, -1], [2, 3, -1, -1, -1]]
+    assert kernels.encode(["a\xe9"], "a", 3, byte_fallback=True).tolist() == [[0, 1 + 0xC3, 1 + 0xA9]]
+
+
 X, W = np.ones((1, 3, 2)), np.ones((2, 2, 4))
 
 

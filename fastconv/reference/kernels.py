@@ -85,17 +85,23 @@ __all__ = [
 ]
 
 
-def encode(strings, symbols, length):
-    """Turn strings into rows of character codes.
+def encode(strings, symbols, length, keep="start", markers=False, byte_fallback=False):
+    """Turn cleaned strings into rows of character codes.
 
     Parameters
     ----------
     strings : sequence of str
-        N strings. Longer ones are cut at the end.
+        N strings.
     symbols : str or sequence of str
         The alphabet: the i-th symbol has code i.
     length : int
         Length L of a row.
+    keep : {"start", "end"}
+        Which part of longer codes is kept.
+    markers : bool
+        Put the code behind the symbols' in front of a string, and the next one behind it.
+    byte_fallback : bool
+        Let a character outside the alphabet be the bytes of its UTF-8, of the 256 codes behind all others.
 
     Returns
     -------
@@ -120,10 +126,20 @@ def encode(strings, symbols, length):
         if symbols.count(symbol) > 1:
             raise ValueError(f"encode: symbol {symbol!r} appears {symbols.count(symbol)} times")
     codes = np.full((len(strings), length), -1, np.int16)
+    marker, first_byte = len(symbols), len(symbols) + 2 * markers
     for row, string in zip(codes, strings, strict=True):
-        for position, character in enumerate(string[:length]):
+        found = [marker] if markers else []
+        for character in string:
             if character in symbols:
-                row[position] = symbols.index(character)
+                found.append(symbols.index(character))
+            elif byte_fallback:
+                found.extend(first_byte + byte for byte in character.encode("utf-8", "surrogatepass"))
+            else:
+                found.append(-1)
+        if markers:
+            found.append(marker + 1)
+        kept = found[:length] if keep == "start" else found[-length:]
+        row[: len(kept)] = kept
     return codes
 
 
