@@ -12,11 +12,12 @@ from fastconv.kernels.bias cimport bias_backward
 from fastconv.kernels.conv1d cimport conv1d_backward_w, conv1d_backward_x, conv1d_forward
 from fastconv.kernels.conv2d cimport conv2d_backward_w, conv2d_backward_x, conv2d_forward, conv2d_pooled
 from fastconv.kernels.dense cimport dense_backward_w, dense_backward_x, dense_forward
-from fastconv.kernels.dropout cimport dropout
+from fastconv.kernels.dropout cimport dropout, dropout_scale
 from fastconv.kernels.global_max_pool1d cimport global_max_pool1d_backward, global_max_pool1d_forward
 from fastconv.kernels.grid cimport Grid
 from fastconv.kernels.max_pool cimport max_pool_backward, max_pool_forward
-from fastconv.kernels.onehot_conv1d cimport onehot_conv1d_backward_w, onehot_conv1d_forward
+from fastconv.kernels.onehot_conv1d cimport (onehot_conv1d_backward_w, onehot_conv1d_forward, onehot_conv1d_largest,
+                                             onehot_conv1d_largest_backward_w)
 from fastconv.kernels.pack cimport pack_rows, unpack_rows
 from fastconv.kernels.real cimport real
 from fastconv.kernels.relu cimport relu_backward, relu_forward, relu_mask
@@ -190,7 +191,10 @@ cdef inline void forward_op(
     count_positions(op, n, gy.width, op.b >= 0 or op.kind == SIGMOID or gy.width == 1, active_x, active_y)
     if plan.validates:
         count_positions(op, n, gy.width, not plan.codes, valid, valid + plan.chunk)
-    if op.kind == ONEHOT_CONV1D:
+    if op.kind == ONEHOT_CONV1D and op.pools:
+        onehot_conv1d_largest(n, gx, gy, &op.window, work.codes + first * gx.width, active_x, valid + plan.chunk,
+                              packed + op.w, b, op.relu, y, winner)
+    elif op.kind == ONEHOT_CONV1D:
         onehot_conv1d_forward(n, gx, gy, &op.window, work.codes + first * gx.width, active_x, active_y,
                               packed + op.w, b, op.relu, y)
     elif op.kind == CONV1D:
@@ -204,7 +208,7 @@ cdef inline void forward_op(
         conv2d_pooled(n, gx, pooled, &op.window, x, packed + op.w, b, op.relu, y, winner)
     elif op.kind == CONV2D:
         conv2d_forward(n, gx, gy, &op.window, x, packed + op.w, b, op.relu, y)
-    elif op.kind == MAX_POOL and o > 0 and plan.ops[o - 1].pools:
+    elif o > 0 and plan.ops[o - 1].pools:
         pass  # done with the convolution
     elif op.kind == MAX_POOL:
         max_pool_forward(n, gx, gy, &op.window, x, y, winner)
@@ -270,7 +274,12 @@ cdef inline void backward_op(
         bias_backward(n, &plan.tensors[o + 2].g, values_of(plan, work, o + 2, True, first, packed), add, gradients + op.b)
     elif op.b >= 0:
         bias_backward(n, gy, dy, add, gradients + op.b)
-    if op.kind == ONEHOT_CONV1D:
+    if op.kind == ONEHOT_CONV1D and op.pools:
+        onehot_conv1d_largest_backward_w(
+            n, gx, gy, &op.window, work.codes + first * gx.width, active_x,
+            work.valid + (o + 1) * plan.chunk + first, values_of(plan, work, o + 2, True, first, packed),
+            winners_of(plan, work, o + 2, first, packed), add, gradients + op.w)
+    elif op.kind == ONEHOT_CONV1D:
         onehot_conv1d_backward_w(n, gx, gy, &op.window, work.codes + first * gx.width, active_x, active_y, dy, add,
                                  gradients + op.w)
     elif op.kind == CONV1D:
@@ -305,12 +314,17 @@ cdef inline void backward_op(
         return
     elif op.kind == MAX_POOL:
         max_pool_backward(n, gx, gy, &op.window, dy, winner, dx)
+    elif op.kind == GLOBAL_MAX_POOL1D and o == 1 and plan.ops[0].pools:
+        return  # its gradient is the convolution's to spread
     elif op.kind == GLOBAL_MAX_POOL1D:
         global_max_pool1d_backward(n, gx.width, gx.row, work.valid + o * plan.chunk + first, gy.sample, dy, winner,
                                    gx.sample, dx)
     else:
         if op.kind == AVG_POOL:
             avg_pool_backward(n, gx, gy, &op.window, dy, dx)
+        elif op.kind == DROPOUT and op.rectified:
+            dropout_scale(n, gy, gx, op.rate, dy, dx)
+            return  # dy is 0 where y is, which is what was dropped and what the ReLU holds back
         elif op.kind == DROPOUT:
             dropout(n, gy, gx, op.rate, mode.seed, <uint32_t> op.index, mode.update, work.places + first, dy, dx)
         for i in range(n):

@@ -41,7 +41,7 @@ ctypedef struct Op:
     Py_ssize_t statistics   # batch normalisation: offset of the channels in vectors of statistics
     Py_ssize_t index        # of the layer, for its random numbers
     Py_ssize_t block        # samples at a time
-    bint pooled             # it is a convolution, and max-pooling follows
+    bint pooled             # it is a convolution, and max-pooling follows, or global max-pooling that it does itself
     bint pools              # and is done with it: y has no place of its own
     bint sparse             # most of dy is zero
     Py_ssize_t scratch      # then: what its gradient is worked out in

@@ -297,10 +297,13 @@ cdef class Program:
         cdef Plan *plan = &self.plan
         for o in range(plan.n_ops):
             op = &plan.ops[o]
-            op.rectified = op.relu or (op.kind in (MAX_POOL, GLOBAL_MAX_POOL1D) and o > 0
+            op.rectified = op.relu or (op.kind in (MAX_POOL, GLOBAL_MAX_POOL1D, DROPOUT) and o > 0
                                        and plan.ops[o - 1].rectified)
         for o in range(plan.n_ops - 1):
             op, pool, t = &plan.ops[o], &plan.ops[o + 1], &plan.tensors[o]
+            if op.kind == ONEHOT_CONV1D:  # where nothing counts the output is 0, and hands nothing back, by the ReLU alone
+                op.pooled = op.pools = op.relu and pool.kind == GLOBAL_MAX_POOL1D
+                continue
             op.pooled = op.kind == CONV2D and pool.kind == MAX_POOL
             op.pools = (op.pooled and pool.window.kh == 2 and pool.window.kw == 2 and pool.window.sh == 2
                         and pool.window.sw == 2 and (self._transforms(t, t + 1, &op.window)
@@ -466,7 +469,7 @@ cdef class Program:
             if i > 0 and plan.ops[i - 1].kind in (MAX_POOL, GLOBAL_MAX_POOL1D):
                 t.winner = at
                 at += (plan.chunk if t.winner_whole else block) * t.g.height * t.g.width * t.g.row
-            if learns:
+            if learns and not (i > 0 and plan.ops[i - 1].kind == ONEHOT_CONV1D and plan.ops[i - 1].pools):
                 t.dy = at + t.left * t.g.row
                 at += (plan.chunk if t.dy_whole else block) * t.g.sample
             if learns and i > 0 and plan.ops[i - 1].sparse:

@@ -22,6 +22,7 @@
  * the weights are finite.  With a negative x_row the window slides backwards, from a sample's last position.
  *
  * fc_lookup and fc_scatter: the convolution of one-hot columns and its gradient; a code selects a row of the weights.
+ * fc_lookup_largest and fc_scatter_largest: the same where of all positions only the largest counts.
  *
  * B, W, bias, mask and C have rows padded to a multiple of 64 bytes; whole vectors are read and written.
  */

@@ -47,6 +47,14 @@ cdef extern from "tile.h" nogil:
         const fc_table *, Py_ssize_t, Py_ssize_t, const int16_t *, const double *, const double *, double *)
     void fc_scatter_float(const fc_table *, Py_ssize_t, Py_ssize_t, const int16_t *, const float *, float *)
     void fc_scatter_double(const fc_table *, Py_ssize_t, Py_ssize_t, const int16_t *, const double *, double *)
+    void fc_lookup_largest_float(
+        const fc_table *, Py_ssize_t, Py_ssize_t, const int16_t *, const float *, const float *, float *, float *)
+    void fc_lookup_largest_double(
+        const fc_table *, Py_ssize_t, Py_ssize_t, const int16_t *, const double *, const double *, double *, double *)
+    void fc_scatter_largest_float(
+        const fc_table *, Py_ssize_t, Py_ssize_t, const int16_t *, const float *, const float *, float *)
+    void fc_scatter_largest_double(
+        const fc_table *, Py_ssize_t, Py_ssize_t, const int16_t *, const double *, const double *, double *)
     void fc_transpose_float(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float *, float *)
     void fc_transpose_double(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const double *, double *)
 
@@ -124,6 +132,31 @@ cdef inline void scatter(
         fc_scatter_float(t, positions, length, codes, y, w)
     else:
         fc_scatter_double(t, positions, length, codes, y, w)
+
+
+cdef inline void lookup_largest(
+    const fc_table *t, Py_ssize_t positions, Py_ssize_t length, const int16_t *codes, const real *w, const real *bias,
+    real *y,       # OUT
+    real *winner,  # OUT, or NULL
+) noexcept nogil:
+    """y[f] = the largest over p < positions of what lookup gives, the first of equals, 0 of none; a NaN is the largest.
+    winner[f] = that p.
+    """
+    if real is float:
+        fc_lookup_largest_float(t, positions, length, codes, w, bias, y, winner)
+    else:
+        fc_lookup_largest_double(t, positions, length, codes, w, bias, y, winner)
+
+
+cdef inline void scatter_largest(
+    const fc_table *t, Py_ssize_t positions, Py_ssize_t length, const int16_t *codes, const real *y, const real *winner,
+    real *w,  # IN and OUT
+) noexcept nogil:
+    """w[k*w_tap + codes[q]*w_row + f] += y[f], for p = winner[f] and the k and q of lookup."""
+    if real is float:
+        fc_scatter_largest_float(t, positions, length, codes, y, winner, w)
+    else:
+        fc_scatter_largest_double(t, positions, length, codes, y, winner, w)
 
 
 cdef inline bint slides(Py_ssize_t width, Py_ssize_t channels) noexcept nogil:

@@ -311,30 +311,39 @@ static inline ptrdiff_t FC_NAME(fc_taps)(const fc_table *t, ptrdiff_t at, ptrdif
     return last < t->width ? last : t->width;
 }
 
-/* The one-hot form of codes, convolved: y[p, :] = bias + the sum of W[k*w_tap + codes[q]*w_row + :] over the k below
- * width with codes[q] >= 0 at q = p*stride + k*dilation - before, for p < positions, where codes has `length` elements
- * that count. */
-static void FC_NAME(fc_lookup)(const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
-                               const FC_REAL *w, const FC_REAL *bias, FC_REAL *y /* OUT */)
+/* Two vectors, j elements from the start of a row, of position p of the one-hot form of codes, convolved: acc = bias + the
+ * sum of W[k*w_tap + codes[q]*w_row + :] over the k below width with codes[q] >= 0 at q = p*stride + k*dilation - before,
+ * where codes has `length` elements that count.  The second vector is `next` elements behind the first. */
+static inline __attribute__((always_inline)) void FC_NAME(fc_columns)(
+    const fc_table *t, ptrdiff_t p, ptrdiff_t length, const int16_t *codes, const FC_REAL *w, const FC_REAL *bias,
+    ptrdiff_t j, ptrdiff_t next, FC_NAME(fc_vec) * acc /* OUT (2,) */)
 {
     typedef FC_NAME(fc_vec) vec;
     const vec zero = {0};
+    const ptrdiff_t at = p * t->stride - t->before;
+    ptrdiff_t k, last = FC_NAME(fc_taps)(t, at, length, &k);
+    acc[0] = acc[1] = zero;
+    if (bias)
+        acc[0] += *(const vec *)(bias + j), acc[1] += *(const vec *)(bias + j + next);
+    for (; k < last; k++) {
+        const ptrdiff_t code = codes[at + k * t->dilation];
+        if (code >= 0) {
+            const FC_REAL *row = w + k * t->w_tap + code * t->w_row + j;
+            acc[0] += *(const vec *)row;
+            acc[1] += *(const vec *)(row + next);
+        }
+    }
+}
+
+/* The one-hot form of codes, convolved: y[p, :] for p < positions. */
+static void FC_NAME(fc_lookup)(const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
+                               const FC_REAL *w, const FC_REAL *bias, FC_REAL *y /* OUT */)
+{
     for (ptrdiff_t j = 0; j < t->cols; j += 2 * FC_LANES) {
         const int two = t->cols - j > FC_LANES;
         for (ptrdiff_t p = 0; p < positions; p++) {
-            const ptrdiff_t at = p * t->stride - t->before;
-            ptrdiff_t k, last = FC_NAME(fc_taps)(t, at, length, &k);
-            vec acc[2] = {zero, zero};
-            if (bias)
-                acc[0] += *(const vec *)(bias + j), acc[1] += *(const vec *)(bias + j + two * FC_LANES);
-            for (; k < last; k++) {
-                const ptrdiff_t code = codes[at + k * t->dilation];
-                if (code >= 0) {
-                    const FC_REAL *row = w + k * t->w_tap + code * t->w_row + j;
-                    acc[0] += *(const vec *)row;
-                    acc[1] += *(const vec *)(row + two * FC_LANES);
-                }
-            }
+            FC_NAME(fc_vec) acc[2];
+            FC_NAME(fc_columns)(t, p, length, codes, w, bias, j, two * FC_LANES, acc);
             FC_NAME(fc_finish)(1, acc, t->relu, NULL, y + p * t->y_row + j);
             if (two)
                 FC_NAME(fc_finish)(1, acc + 1, t->relu, NULL, y + p * t->y_row + j + FC_LANES);
@@ -342,7 +351,52 @@ static void FC_NAME(fc_lookup)(const fc_table *t, ptrdiff_t positions, ptrdiff_t
     }
 }
 
-/* The adjoint of fc_lookup: W[k*w_tap + codes[q]*w_row + :] += y[p, :]. */
+/* The same, and of all positions the largest: y[:] = max_p y[p, :], the first of equals, 0 where there is no position; a
+ * NaN is the largest.  winner[:] = the position, unless it is NULL. */
+static void FC_NAME(fc_lookup_largest)(const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
+                                       const FC_REAL *w, const FC_REAL *bias, FC_REAL *y /* OUT */,
+                                       FC_REAL *winner /* OUT */)
+{
+    typedef FC_NAME(fc_vec) vec;
+    const vec zero = {0};
+    for (ptrdiff_t j = 0; j < t->cols; j += 2 * FC_LANES) {
+        const int two = t->cols - j > FC_LANES;
+        vec best[2] = {zero, zero}, which[2] = {zero, zero}, acc[2], place = zero + 1;
+        if (positions > 0)
+            FC_NAME(fc_columns)(t, 0, length, codes, w, bias, j, two * FC_LANES, best);
+        for (ptrdiff_t p = 1; p < positions; p++, place += 1) {
+            FC_NAME(fc_columns)(t, p, length, codes, w, bias, j, two * FC_LANES, acc);
+            FC_NAME(fc_maximum)(acc[0], place, best, which);
+            FC_NAME(fc_maximum)(acc[1], place, best + 1, which + 1);
+        }
+        for (int v = 0; v <= two; v++) {
+            FC_NAME(fc_finish)(1, best + v, t->relu, NULL, y + j + v * FC_LANES);
+            if (winner)
+                *(vec *)(winner + j + v * FC_LANES) = which[v];
+        }
+    }
+}
+
+/* The adjoint of fc_columns: W[k*w_tap + codes[q]*w_row + :] += y. */
+static inline __attribute__((always_inline)) void FC_NAME(fc_add_columns)(
+    const fc_table *t, ptrdiff_t p, ptrdiff_t length, const int16_t *codes, const FC_NAME(fc_vec) * y, ptrdiff_t j,
+    int two, FC_REAL *w /* IN and OUT */)
+{
+    typedef FC_NAME(fc_vec) vec;
+    const ptrdiff_t at = p * t->stride - t->before;
+    ptrdiff_t k, last = FC_NAME(fc_taps)(t, at, length, &k);
+    for (; k < last; k++) {
+        const ptrdiff_t code = codes[at + k * t->dilation];
+        if (code >= 0) {
+            FC_REAL *row = w + k * t->w_tap + code * t->w_row + j;
+            *(vec *)row += y[0];
+            if (two)
+                *(vec *)(row + FC_LANES) += y[1];
+        }
+    }
+}
+
+/* The adjoint of fc_lookup. */
 static void FC_NAME(fc_scatter)(const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
                                 const FC_REAL *y, FC_REAL *w /* IN and OUT */)
 {
@@ -350,19 +404,28 @@ static void FC_NAME(fc_scatter)(const fc_table *t, ptrdiff_t positions, ptrdiff_
     for (ptrdiff_t j = 0; j < t->cols; j += 2 * FC_LANES) {
         const int two = t->cols - j > FC_LANES;
         for (ptrdiff_t p = 0; p < positions; p++) {
-            const ptrdiff_t at = p * t->stride - t->before;
-            ptrdiff_t k, last = FC_NAME(fc_taps)(t, at, length, &k);
             const FC_REAL *yp = y + p * t->y_row + j;
-            const vec y_0 = *(const vec *)yp, y_1 = *(const vec *)(yp + two * FC_LANES);
-            for (; k < last; k++) {
-                const ptrdiff_t code = codes[at + k * t->dilation];
-                if (code >= 0) {
-                    FC_REAL *row = w + k * t->w_tap + code * t->w_row + j;
-                    *(vec *)row += y_0;
-                    if (two)
-                        *(vec *)(row + FC_LANES) += y_1;
-                }
-            }
+            const vec both[2] = {*(const vec *)yp, *(const vec *)(yp + two * FC_LANES)};
+            FC_NAME(fc_add_columns)(t, p, length, codes, both, j, two, w);
+        }
+    }
+}
+
+/* The adjoint of fc_lookup_largest: each element of y belongs to the position that won. */
+static void FC_NAME(fc_scatter_largest)(const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
+                                        const FC_REAL *y, const FC_REAL *winner, FC_REAL *w /* IN and OUT */)
+{
+    typedef FC_NAME(fc_vec) vec;
+    typedef FC_NAME(fc_bits) bits;
+    const vec zero = {0};
+    for (ptrdiff_t j = 0; j < t->cols; j += 2 * FC_LANES) {
+        const int two = t->cols - j > FC_LANES;
+        const vec y_0 = *(const vec *)(y + j), y_1 = *(const vec *)(y + j + two * FC_LANES);
+        const vec which_0 = *(const vec *)(winner + j), which_1 = *(const vec *)(winner + j + two * FC_LANES);
+        vec place = zero;
+        for (ptrdiff_t p = 0; p < positions; p++, place += 1) {
+            const vec both[2] = {(vec)((bits)y_0 & (which_0 == place)), (vec)((bits)y_1 & (which_1 == place))};
+            FC_NAME(fc_add_columns)(t, p, length, codes, both, j, two, w);
         }
     }
 }
