@@ -49,7 +49,7 @@ class StringClassifier:
     >>> import numpy as np
     >>> import fastconv as fc
     >>> from fastconv.classifier import StringClassifier
-    >>> net = fc.Sequential([fc.OneHotConv1D(2, 1, bias=False), fc.GlobalMaxPool1D()], fc.OneHotInput(length=5, depth=2))
+    >>> net = fc.Sequential([fc.OneHotConv1D(2, 1, bias=False), fc.GlobalMaxPool1D()], fc.OneHotInput(5, depth=2))
     >>> net.params["0.w"][:] = [[[3, 0], [0, 3]]]
     >>> model = StringClassifier(net, fc.Alphabet("ab"), ["A", "B"])
     >>> model.predict(["aa", "b", "ab"], reject_below=0.6, reject_label="?").tolist()
