@@ -78,8 +78,8 @@ class CharConvClassifier(ConvClassifier):
     n_iter_no_change : int
         Epochs without a better loss after which a member's training stops.
     warm_start : bool
-        Go on from the fitted parameters, if there are any, when :meth:`fit` is called, with the alphabet and length that
-        there are.
+        Go on from the fitted parameters, if there are any, when :meth:`fit` is called, with the alphabet and length
+        that there are.
     threads : int, optional
         By default all that are allowed; the result does not depend on it.
     verbose : bool
@@ -104,8 +104,8 @@ class CharConvClassifier(ConvClassifier):
     loss_curve_ : list of float
         The training loss of each epoch, the members' mean.
     history_ : History
-        The records of all members, one after the other; ``member`` counts them from 0. After a fit with a validation set
-        the last one has ``temperature``, and ``calibration_error`` with and ``calibration_error_before`` without it:
+        The records of all members, one after the other; ``member`` counts them from 0. After a fit with a validation
+        set the last one has ``temperature``, and ``calibration_error`` with and ``calibration_error_before`` without it:
         the expected calibration error on the validation set, weighted by class.
     temperature_ : float
         By which the logits are divided, 1 without a validation set.
@@ -117,9 +117,9 @@ class CharConvClassifier(ConvClassifier):
     Notes
     -----
     The networks learn the classes at their frequencies. A class weight w then adds log w to its logit: where the
-    network's probabilities are right that is the decision of least weighted cost, and it spares training the rare, heavy
-    samples that a weighted loss has (Menon et al.). The probabilities are those of a world where classes are as frequent
-    as their weights make them: with "balanced", all alike.
+    network's probabilities are right that is the decision of least weighted cost, and it spares training the rare,
+    heavy samples that a weighted loss has (Menon et al.). The probabilities are those of a world where classes are as
+    frequent as their weights make them: with "balanced", all alike.
 
     References
     ----------
