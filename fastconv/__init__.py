@@ -47,9 +47,9 @@ _NAMES = {
     "show_config": "config",
 }
 _MODULES = (
-    "augment", "bench", "cli", "config", "datasets", "engine", "errors", "estimators", "functional", "geometry",
-    "imbalance", "kernels", "layers", "losses", "modelfile", "models", "network", "optim", "plots",
-    "preprocess", "reference", "reproduce", "schedules", "search", "text", "training",
+    "augment", "bench", "calibration", "cli", "config", "datasets", "engine", "errors", "estimators", "functional",
+    "geometry", "imbalance", "kernels", "layers", "losses", "modelfile", "models", "network", "optim",
+    "plots", "preprocess", "reference", "reproduce", "schedules", "search", "text", "training",
 )  # fmt: skip
 __all__ = [*_NAMES, "__version__"]
 
