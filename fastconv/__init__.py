@@ -48,7 +48,7 @@ _NAMES = {
 }
 _MODULES = (
     "augment", "bench", "calibration", "cli", "config", "datasets", "engine", "errors", "estimators", "functional",
-    "geometry", "imbalance", "kernels", "layers", "losses", "modelfile", "models", "network", "optim",
+    "geometry", "imbalance", "kernels", "layers", "losses", "modelfile", "models", "network", "ngrams", "optim",
     "plots", "preprocess", "reference", "reproduce", "schedules", "search", "text", "training",
 )  # fmt: skip
 __all__ = [*_NAMES, "__version__"]
