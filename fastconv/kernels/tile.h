@@ -32,6 +32,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define FC_COLUMNS 4 /* vectors of a row that are looked up at a time */
+
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #define FC_LEVEL "avx512"

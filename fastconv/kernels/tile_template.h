@@ -311,76 +311,35 @@ static inline ptrdiff_t FC_NAME(fc_taps)(const fc_table *t, ptrdiff_t at, ptrdif
     return last < t->width ? last : t->width;
 }
 
-/* Two vectors, j elements from the start of a row, of position p of the one-hot form of codes, convolved: acc = bias + the
- * sum of W[k*w_tap + codes[q]*w_row + :] over the k below width with codes[q] >= 0 at q = p*stride + k*dilation - before,
- * where codes has `length` elements that count.  The second vector is `next` elements behind the first. */
+/* Some vectors, from element j of a row, of position p of the one-hot form of codes, convolved: acc = bias + the sum of
+ * W[k*w_tap + codes[q]*w_row + :] over the k below width with codes[q] >= 0 at q = p*stride + k*dilation - before, where
+ * codes has `length` elements that count.  vecs is a constant at every call, as in what follows. */
 static inline __attribute__((always_inline)) void FC_NAME(fc_columns)(
-    const fc_table *t, ptrdiff_t p, ptrdiff_t length, const int16_t *codes, const FC_REAL *w, const FC_REAL *bias,
-    ptrdiff_t j, ptrdiff_t next, FC_NAME(fc_vec) * acc /* OUT (2,) */)
+    const int vecs, const fc_table *t, ptrdiff_t p, ptrdiff_t length, const int16_t *codes, const FC_REAL *w,
+    const FC_REAL *bias, ptrdiff_t j, FC_NAME(fc_vec) * acc /* OUT */)
 {
     typedef FC_NAME(fc_vec) vec;
     const vec zero = {0};
     const ptrdiff_t at = p * t->stride - t->before;
     ptrdiff_t k, last = FC_NAME(fc_taps)(t, at, length, &k);
-    acc[0] = acc[1] = zero;
-    if (bias)
-        acc[0] += *(const vec *)(bias + j), acc[1] += *(const vec *)(bias + j + next);
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++)
+        acc[v] = bias ? (vec)(zero + *(const vec *)(bias + j + v * FC_LANES)) : zero;
     for (; k < last; k++) {
         const ptrdiff_t code = codes[at + k * t->dilation];
         if (code >= 0) {
             const FC_REAL *row = w + k * t->w_tap + code * t->w_row + j;
-            acc[0] += *(const vec *)row;
-            acc[1] += *(const vec *)(row + next);
-        }
-    }
-}
-
-/* The one-hot form of codes, convolved: y[p, :] for p < positions. */
-static void FC_NAME(fc_lookup)(const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
-                               const FC_REAL *w, const FC_REAL *bias, FC_REAL *y /* OUT */)
-{
-    for (ptrdiff_t j = 0; j < t->cols; j += 2 * FC_LANES) {
-        const int two = t->cols - j > FC_LANES;
-        for (ptrdiff_t p = 0; p < positions; p++) {
-            FC_NAME(fc_vec) acc[2];
-            FC_NAME(fc_columns)(t, p, length, codes, w, bias, j, two * FC_LANES, acc);
-            FC_NAME(fc_finish)(1, acc, t->relu, NULL, y + p * t->y_row + j);
-            if (two)
-                FC_NAME(fc_finish)(1, acc + 1, t->relu, NULL, y + p * t->y_row + j + FC_LANES);
-        }
-    }
-}
-
-/* The same, and of all positions the largest: y[:] = max_p y[p, :], the first of equals, 0 where there is no position; a
- * NaN is the largest.  winner[:] = the position, unless it is NULL. */
-static void FC_NAME(fc_lookup_largest)(const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
-                                       const FC_REAL *w, const FC_REAL *bias, FC_REAL *y /* OUT */,
-                                       FC_REAL *winner /* OUT */)
-{
-    typedef FC_NAME(fc_vec) vec;
-    const vec zero = {0};
-    for (ptrdiff_t j = 0; j < t->cols; j += 2 * FC_LANES) {
-        const int two = t->cols - j > FC_LANES;
-        vec best[2] = {zero, zero}, which[2] = {zero, zero}, acc[2], place = zero + 1;
-        if (positions > 0)
-            FC_NAME(fc_columns)(t, 0, length, codes, w, bias, j, two * FC_LANES, best);
-        for (ptrdiff_t p = 1; p < positions; p++, place += 1) {
-            FC_NAME(fc_columns)(t, p, length, codes, w, bias, j, two * FC_LANES, acc);
-            FC_NAME(fc_maximum)(acc[0], place, best, which);
-            FC_NAME(fc_maximum)(acc[1], place, best + 1, which + 1);
-        }
-        for (int v = 0; v <= two; v++) {
-            FC_NAME(fc_finish)(1, best + v, t->relu, NULL, y + j + v * FC_LANES);
-            if (winner)
-                *(vec *)(winner + j + v * FC_LANES) = which[v];
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++)
+                acc[v] += *(const vec *)(row + v * FC_LANES);
         }
     }
 }
 
 /* The adjoint of fc_columns: W[k*w_tap + codes[q]*w_row + :] += y. */
 static inline __attribute__((always_inline)) void FC_NAME(fc_add_columns)(
-    const fc_table *t, ptrdiff_t p, ptrdiff_t length, const int16_t *codes, const FC_NAME(fc_vec) * y, ptrdiff_t j,
-    int two, FC_REAL *w /* IN and OUT */)
+    const int vecs, const fc_table *t, ptrdiff_t p, ptrdiff_t length, const int16_t *codes, const FC_NAME(fc_vec) * y,
+    ptrdiff_t j, FC_REAL *w /* IN and OUT */)
 {
     typedef FC_NAME(fc_vec) vec;
     const ptrdiff_t at = p * t->stride - t->before;
@@ -389,46 +348,126 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_add_columns)(
         const ptrdiff_t code = codes[at + k * t->dilation];
         if (code >= 0) {
             FC_REAL *row = w + k * t->w_tap + code * t->w_row + j;
-            *(vec *)row += y[0];
-            if (two)
-                *(vec *)(row + FC_LANES) += y[1];
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++)
+                *(vec *)(row + v * FC_LANES) += y[v];
         }
     }
+}
+
+static inline __attribute__((always_inline)) void FC_NAME(fc_lookup_piece)(
+    const int vecs, const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes, const FC_REAL *w,
+    const FC_REAL *bias, ptrdiff_t j, FC_REAL *y /* OUT */)
+{
+    FC_NAME(fc_vec) acc[FC_COLUMNS];
+    for (ptrdiff_t p = 0; p < positions; p++) {
+        FC_NAME(fc_columns)(vecs, t, p, length, codes, w, bias, j, acc);
+        FC_NAME(fc_finish)(vecs, acc, t->relu, NULL, y + p * t->y_row + j);
+    }
+}
+
+static inline __attribute__((always_inline)) void FC_NAME(fc_scatter_piece)(
+    const int vecs, const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes, const FC_REAL *y,
+    ptrdiff_t j, FC_REAL *w /* IN and OUT */)
+{
+    typedef FC_NAME(fc_vec) vec;
+    vec dy[FC_COLUMNS];
+    for (ptrdiff_t p = 0; p < positions; p++) {
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++)
+            dy[v] = *(const vec *)(y + p * t->y_row + j + v * FC_LANES);
+        FC_NAME(fc_add_columns)(vecs, t, p, length, codes, dy, j, w);
+    }
+}
+
+static inline __attribute__((always_inline)) void FC_NAME(fc_lookup_largest_piece)(
+    const int vecs, const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes, const FC_REAL *w,
+    const FC_REAL *bias, ptrdiff_t j, FC_REAL *y /* OUT */, FC_REAL *winner /* OUT */)
+{
+    typedef FC_NAME(fc_vec) vec;
+    const vec zero = {0};
+    vec best[FC_COLUMNS] = {zero}, which[FC_COLUMNS] = {zero}, acc[FC_COLUMNS], place = zero + 1;
+    if (positions > 0)
+        FC_NAME(fc_columns)(vecs, t, 0, length, codes, w, bias, j, best);
+    for (ptrdiff_t p = 1; p < positions; p++, place += 1) {
+        FC_NAME(fc_columns)(vecs, t, p, length, codes, w, bias, j, acc);
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++)
+            FC_NAME(fc_maximum)(acc[v], place, best + v, which + v);
+    }
+    FC_NAME(fc_finish)(vecs, best, t->relu, NULL, y + j);
+    if (winner)
+        FC_NAME(fc_finish)(vecs, which, 0, NULL, winner + j);
+}
+
+static inline __attribute__((always_inline)) void FC_NAME(fc_scatter_largest_piece)(
+    const int vecs, const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes, const FC_REAL *y,
+    const FC_REAL *winner, ptrdiff_t j, FC_REAL *w /* IN and OUT */)
+{
+    typedef FC_NAME(fc_vec) vec;
+    typedef FC_NAME(fc_bits) bits;
+    vec all[FC_COLUMNS], which[FC_COLUMNS], won[FC_COLUMNS], place = {0};
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++) {
+        all[v] = *(const vec *)(y + j + v * FC_LANES);
+        which[v] = *(const vec *)(winner + j + v * FC_LANES);
+    }
+    for (ptrdiff_t p = 0; p < positions; p++, place += 1) {
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++)
+            won[v] = (vec)((bits)all[v] & (which[v] == place));
+        FC_NAME(fc_add_columns)(vecs, t, p, length, codes, won, j, w);
+    }
+}
+
+/* PIECE(vecs, t, ..., j, ...) for every FC_COLUMNS vectors of a row, and for what is left. */
+#define FC_PIECES(PIECE, ...)                                                      \
+    for (ptrdiff_t j = 0; j < t->cols; j += FC_COLUMNS * FC_LANES)                 \
+        switch (t->cols - j > 3 * FC_LANES ? 4 : (t->cols - j - 1) / FC_LANES + 1) { \
+        case 1:                                                                    \
+            PIECE(1, __VA_ARGS__);                                                 \
+            break;                                                                 \
+        case 2:                                                                    \
+            PIECE(2, __VA_ARGS__);                                                 \
+            break;                                                                 \
+        case 3:                                                                    \
+            PIECE(3, __VA_ARGS__);                                                 \
+            break;                                                                 \
+        default:                                                                   \
+            PIECE(4, __VA_ARGS__);                                                 \
+        }
+
+/* The one-hot form of codes, convolved: y[p, :] for p < positions. */
+static void FC_NAME(fc_lookup)(const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
+                               const FC_REAL *w, const FC_REAL *bias, FC_REAL *y /* OUT */)
+{
+    FC_PIECES(FC_NAME(fc_lookup_piece), t, positions, length, codes, w, bias, j, y)
 }
 
 /* The adjoint of fc_lookup. */
 static void FC_NAME(fc_scatter)(const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
                                 const FC_REAL *y, FC_REAL *w /* IN and OUT */)
 {
-    typedef FC_NAME(fc_vec) vec;
-    for (ptrdiff_t j = 0; j < t->cols; j += 2 * FC_LANES) {
-        const int two = t->cols - j > FC_LANES;
-        for (ptrdiff_t p = 0; p < positions; p++) {
-            const FC_REAL *yp = y + p * t->y_row + j;
-            const vec both[2] = {*(const vec *)yp, *(const vec *)(yp + two * FC_LANES)};
-            FC_NAME(fc_add_columns)(t, p, length, codes, both, j, two, w);
-        }
-    }
+    FC_PIECES(FC_NAME(fc_scatter_piece), t, positions, length, codes, y, j, w)
+}
+
+/* As fc_lookup, and of all positions the largest: y[:] = max_p y[p, :], the first of equals, 0 where there is no
+ * position; a NaN is the largest.  winner[:] = the position, unless it is NULL. */
+static void FC_NAME(fc_lookup_largest)(const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
+                                       const FC_REAL *w, const FC_REAL *bias, FC_REAL *y /* OUT */,
+                                       FC_REAL *winner /* OUT */)
+{
+    FC_PIECES(FC_NAME(fc_lookup_largest_piece), t, positions, length, codes, w, bias, j, y, winner)
 }
 
 /* The adjoint of fc_lookup_largest: each element of y belongs to the position that won. */
 static void FC_NAME(fc_scatter_largest)(const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
                                         const FC_REAL *y, const FC_REAL *winner, FC_REAL *w /* IN and OUT */)
 {
-    typedef FC_NAME(fc_vec) vec;
-    typedef FC_NAME(fc_bits) bits;
-    const vec zero = {0};
-    for (ptrdiff_t j = 0; j < t->cols; j += 2 * FC_LANES) {
-        const int two = t->cols - j > FC_LANES;
-        const vec y_0 = *(const vec *)(y + j), y_1 = *(const vec *)(y + j + two * FC_LANES);
-        const vec which_0 = *(const vec *)(winner + j), which_1 = *(const vec *)(winner + j + two * FC_LANES);
-        vec place = zero;
-        for (ptrdiff_t p = 0; p < positions; p++, place += 1) {
-            const vec both[2] = {(vec)((bits)y_0 & (which_0 == place)), (vec)((bits)y_1 & (which_1 == place))};
-            FC_NAME(fc_add_columns)(t, p, length, codes, both, j, two, w);
-        }
-    }
+    FC_PIECES(FC_NAME(fc_scatter_largest_piece), t, positions, length, codes, y, winner, j, w)
 }
+
+#undef FC_PIECES
 
 /* t[j, i] = a[i, j], in square blocks of 16-byte rows, 0 beyond the last row of a: rows are padded in both. */
 static void FC_NAME(fc_transpose)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t a_row, ptrdiff_t t_row, const FC_REAL *a,
