@@ -3,12 +3,12 @@
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from fastconv import models
+from fastconv import modelfile, models
 from fastconv.arrays import positive
 from fastconv.calibration import calibration_error, fit_temperature
-from fastconv.classifier import StringClassifier
+from fastconv.classifier import StringClassifier, described_input, described_output
 from fastconv.errors import DataError, DTypeError, RangeError, ShapeError
-from fastconv.estimators.base import ConvClassifier, dict_weights
+from fastconv.estimators.base import ConvClassifier, dict_weights, named
 from fastconv.layers import Dense, GlobalMaxPool1D, OneHotConv1D, ReLU
 from fastconv.losses import SoftmaxCrossEntropy
 from fastconv.network import Sequential
@@ -78,8 +78,8 @@ class CharConvClassifier(ConvClassifier):
     n_iter_no_change : int
         Epochs without a better loss after which a member's training stops.
     warm_start : bool
-        Go on from the fitted parameters, if there are any, when :meth:`fit` is called, with the alphabet and length that
-        there are.
+        Go on from the fitted parameters, if there are any, when :meth:`fit` is called, with the alphabet and length
+        that there are.
     threads : int, optional
         By default all that are allowed; the result does not depend on it.
     verbose : bool
@@ -91,8 +91,8 @@ class CharConvClassifier(ConvClassifier):
     ----------
     classes_ : (K,) array
         The labels, sorted.
-    class_count_ : (K,) int64 array
-        Samples learnt of each.
+    class_count_ : (K,) float64 array
+        Samples learnt of each, or the sum of their weights.
     alphabet_ : Alphabet
         Of the training strings, with markers of a string's start and end.
     length_ : int
@@ -104,9 +104,9 @@ class CharConvClassifier(ConvClassifier):
     loss_curve_ : list of float
         The training loss of each epoch, the members' mean.
     history_ : History
-        The records of all members, one after the other; ``member`` counts them from 0. After a fit with a validation set
-        the last one has ``temperature``, and ``calibration_error`` with and ``calibration_error_before`` without it:
-        the expected calibration error on the validation set, weighted by class.
+        The records of all members, one after the other; ``member`` counts them from 0. After a fit with a validation
+        set the last one has ``temperature``, and ``calibration_error`` with and ``calibration_error_before`` without
+        it: the expected calibration error on the validation set, weighted by class.
     temperature_ : float
         By which the logits are divided, 1 without a validation set.
     network_ : Sequential
@@ -117,9 +117,9 @@ class CharConvClassifier(ConvClassifier):
     Notes
     -----
     The networks learn the classes at their frequencies. A class weight w then adds log w to its logit: where the
-    network's probabilities are right that is the decision of least weighted cost, and it spares training the rare, heavy
-    samples that a weighted loss has (Menon et al.). The probabilities are those of a world where classes are as frequent
-    as their weights make them: with "balanced", all alike.
+    network's probabilities are right that is the decision of least weighted cost, and it spares training the rare,
+    heavy samples that a weighted loss has (Menon et al.). The probabilities are those of a world where classes are as
+    frequent as their weights make them: with "balanced", all alike.
 
     References
     ----------
@@ -217,12 +217,13 @@ class CharConvClassifier(ConvClassifier):
 
     def _predictor(self, function):
         self._check_fitted(function)
+        if self.input != "strings":
+            raise RangeError(f"{function}: it is of strings, the classifier reads codes")
         return self.predictor_
 
     def _strings(self, X, function):
-        if self.input != "strings":
-            raise RangeError(f"{function}: it is of strings, the classifier reads codes")
-        return self._check_samples(X, False)
+        with named(function):
+            return self._check_samples(X, False)
 
     def _check_samples(self, X, reset):
         """Return an array of strings, or of codes (N, length)."""
@@ -254,8 +255,8 @@ class CharConvClassifier(ConvClassifier):
                 raise RangeError(f"fit: codes are below 32767, got {x.max()}")
             return Codes(x)
         alphabet = Alphabet.from_strings(
-            x.tolist(), bool(self.lowercase), strip_accents=bool(self.strip_accents), markers=True,
-            max_symbols=self.max_symbols, byte_fallback="auto",
+            x.tolist(), self.lowercase, strip_accents=self.strip_accents, markers=True, max_symbols=self.max_symbols,
+            byte_fallback="auto",
         )  # fmt: skip
         sizes = np.sort(alphabet.lengths(x.tolist()))
         longest = max(3, min(longest, int(sizes[int(np.ceil(LONGEST * len(sizes))) - 1])))
@@ -287,17 +288,18 @@ class CharConvClassifier(ConvClassifier):
     def _check_running_weights(self):
         """The frequencies are those of all samples so far."""
 
-    def _count(self, codes, add):
-        counts = np.bincount(codes, minlength=len(self.classes_))
+    def _count(self, codes, weights, add):
+        counts = np.bincount(codes, weights, len(self.classes_)).astype(np.float64)
         self.class_count_ = counts + self.class_count_ if add else counts
 
     def _weights(self):
-        """Return the weight of each class."""
+        """Return the weight of each class; balanced, that of a class not yet seen is 1."""
         counts = self.class_count_
         if self.class_weight is None:
             return np.ones(len(counts))
         if isinstance(self.class_weight, str):
-            return counts.sum() / (len(counts) * np.maximum(counts, 1))
+            seen = counts > 0
+            return np.where(seen, counts.sum() / (seen.sum() * np.where(seen, counts, 1)), 1)
         return dict_weights(self.class_weight, self.classes_)
 
     def _words(self, trainer, trainers):
@@ -339,22 +341,21 @@ class CharConvClassifier(ConvClassifier):
         return [float(np.mean(losses)) for losses in epochs.values()]
 
     def _describe(self):
-        output = {"shift": self._shift.tolist(), "temperature": self.temperature_, "counts": self.class_count_.tolist()}
-        return {"input": self.preprocess_.to_dict(), "output": output}
+        output = {"members": len(self._nets), "shift": self._shift.tolist(), "temperature": self.temperature_}
+        return {"input": self.preprocess_.to_dict(), "output": output | {"counts": self.class_count_.tolist()}}
 
     def _restore(self, metadata):
-        described, output = metadata["input"], metadata["output"]
-        net, (shift, counts) = self.network_, (np.array(output[name]) for name in ("shift", "counts"))
-        self.temperature_, self._shift, self.class_count_ = float(output["temperature"]), shift, counts
-        if shift.shape != net.output_shape or counts.shape != shift.shape or not self.temperature_ > 0:
-            raise ValueError("the shift, the counts or the temperature do not fit")
-        self.preprocess_ = (Strings if self.input == "strings" else Codes).from_dict(described, net)
+        net = self.network_
+        members, self._shift, self.temperature_, self.class_count_ = described_output(metadata["output"], net)
+        self.preprocess_ = {"strings": Strings, "codes": Codes}[self.input].from_dict(metadata["input"], net)
         self.length_ = net.input.length
         if self.input == "strings":
             self.alphabet_, self.truncated_ = self.preprocess_.alphabet, 0
         else:
             self.n_features_in_ = self.length_
-        self._nets = unfold(net, self.members, self.dropout, shift, self.temperature_)
+        self._nets = unfold(net, members, self.dropout, self._shift, self.temperature_)
+        if fold(self._nets, self._shift, self.temperature_).description() != net.description():
+            raise ValueError("the network is not one that the classifier makes")
         return ["input", "output"]
 
 
@@ -383,11 +384,8 @@ class Strings:
     @classmethod
     def from_dict(cls, described, net):
         """Return what :meth:`to_dict` described, for a network that reads it."""
-        alphabet, keep = (described[name] for name in ("alphabet", "keep"))
-        made = cls(Alphabet.from_dict(alphabet), net.input.length, keep)
-        if made.depth != net.input.depth:
-            raise ValueError("the alphabet does not fit the network")
-        return made
+        alphabet, keep = described_input(described, net)
+        return cls(alphabet, net.input.length, keep)
 
 
 class Codes:
@@ -411,6 +409,7 @@ class Codes:
     @classmethod
     def from_dict(cls, described, net):
         """Return what a network reads."""
+        modelfile.check_keys("the input", described)
         return cls(np.full((1, net.input.length), net.input.depth - 1))
 
 
@@ -433,11 +432,14 @@ def unfold(net, members, dropout, shift, temperature):
     conv = net.layers[0]
     length, depth, filters = net.input.length, net.input.depth, conv.filters // members
     nets = []
-    for part in np.split(np.arange(conv.filters), members):
+    for part in np.arange(conv.filters).reshape(members, filters):
         member = models.char_convnet(depth, length, *net.output_shape, filters, conv.kernel_size, dropout)
         last = len(member.layers) - 1
         member.params["0.w"][...], member.params["0.b"][...] = net.params["0.w"][:, :, part], net.params["0.b"][part]
-        member.params[f"{last}.w"][...] = net.params["3.w"][part] * (members * temperature)
-        member.params[f"{last}.b"][...] = net.params["3.b"] * temperature - shift
+        with np.errstate(over="ignore"):
+            member.params[f"{last}.w"][...] = net.params["3.w"][part] * (members * temperature)
+            member.params[f"{last}.b"][...] = net.params["3.b"] * temperature - shift
+        if not np.isfinite(member.parameters).all():
+            raise ValueError("the weights are too large")
         nets.append(member)
     return nets
