@@ -105,10 +105,15 @@ class StringClassifier:
             raise DTypeError(f"{name}: expected a list of strings, got {type(strings).__name__}")
         strings, length = list(strings), self.network.input.length
         step = max(1, BLOCK // length)
-        blocks = [
-            getattr(self.network, function)(self.encode(strings[i : i + step]), threads)
-            for i in range(0, max(1, len(strings)), step)
-        ]
+        try:
+            blocks = [
+                getattr(self.network, function)(self.encode(strings[i : i + step]), threads)
+                for i in range(0, max(1, len(strings)), step)
+            ]
+        except DTypeError:
+            position, value = next((i, value) for i, value in enumerate(strings) if not isinstance(value, str))
+            kind = type(value).__name__
+            raise DTypeError(f"{name}: element {position} is {kind} ({value!r:.100}), expected str") from None
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
     def encode(self, strings):
