@@ -6,7 +6,7 @@ from numbers import Real
 
 import numpy as np
 
-from fastconv.arrays import positive
+from fastconv.arrays import positive, whole
 from fastconv.calibration import HIGHEST, LOWEST
 from fastconv.errors import DTypeError, ModelFormatError, RangeError
 from fastconv.layers import OneHotInput
@@ -315,12 +315,12 @@ def described_input(described, network):
 
 
 def described_output(described, network):
-    """Return members, shift, temperature and counts in a model file, or raise an error of :data:`MALFORMED`."""
-    check_keys("the output", described, "members", "shift", "temperature", "counts")
-    members = positive("members", described["members"])
+    """Return members, shift, temperature, counts, updates in a model file, or raise an error of :data:`MALFORMED`."""
+    check_keys("the output", described, "members", "shift", "temperature", "counts", "updates")
+    members, updates = positive("members", described["members"]), whole("updates", described["updates"])
     [temperature] = _numbers([described["temperature"]], 1, LOWEST, HIGHEST)
     shift = _numbers(described["shift"], network.output_shape[0], -1000, 1000)
-    return members, shift, float(temperature), _numbers(described["counts"], len(shift), 0, 1e300)
+    return members, shift, float(temperature), _numbers(described["counts"], len(shift), 0, 1e300), updates
 
 
 def _numbers(values, n, low, high):

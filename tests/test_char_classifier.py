@@ -282,7 +282,9 @@ def test_partial_fit_learns_from_nothing_as_fast_as_fit_does(fitted):
     for _ in range(10):
         clf.partial_fit(X, Y, classes=Y)
     assert clf.score(X, Y) > 0.9 * fitted.score(X, Y) and len(clf.history_) == 20
-    assert clf.history_["lr"].tolist() == [0.02] * 20 and clf.class_count_.tolist() == [600] * 4
+    falling = fc.schedules.InverseSquareRoot(0.02, every=200)
+    assert clf.history_["lr"].tolist() == [falling(8 * epoch - 1) for epoch in range(1, 11)] * 2
+    assert clf.class_count_.tolist() == [600] * 4
 
 
 def test_partial_fit_goes_on_from_fit_and_from_a_file_alike(tmp_path):
@@ -291,6 +293,7 @@ def test_partial_fit_goes_on_from_fit_and_from_a_file_alike(tmp_path):
     again, score = fc.CharConvClassifier.load(tmp_path / "model"), clf.score(X, Y)
     for each in (clf, again):
         each.partial_fit(X[:30], Y[:30])
+        assert each.history_["lr"].tolist() == [fc.schedules.InverseSquareRoot(0.02, every=200)(80)] * 2
         each.partial_fit(X[30:], Y[30:])
         assert each.score(X, Y) > score and each.class_count_.tolist() == [120] * 4
     np.testing.assert_allclose(again.predict_proba(X), clf.predict_proba(X), atol=0.05)
@@ -694,6 +697,7 @@ BOTH = {
     "counts of counts": damaged("output", "counts", 0, value=[1]),
     "no member": damaged("output", "members", value=0),
     "half a member": damaged("output", "members", value=0.5),
+    "less than no updates": damaged("output", "updates", value=-1),
 }  # fmt: skip
 FITTING_ONLY = {
     "an unknown parameter": damaged("parameters", "depth", value=3),

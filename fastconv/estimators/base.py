@@ -118,7 +118,7 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
 
         The first call starts from what :meth:`fit` has left, or anew; then it fits the preprocessing to its samples,
         and needs the classes. From call to call the optimiser keeps its state, and the parameters of training their
-        values of the first. The learning rate stays what it is; `epochs` and early stopping play no part.
+        values of the first. The learning rate is what the class says; `epochs` and early stopping play no part.
 
         Parameters
         ----------
@@ -147,7 +147,7 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
         x, classes, codes, weights = self._check(X, y, sample_weight, known, not again, "partial_fit")
         if not again or self._trainers is None:
             seed = check_random_state(self.random_state).randint(2**31)
-            self._start(x, classes, codes, weights, self.learning_rate, seed, again, True)
+            self._start(x, classes, codes, weights, self._running_rate(again), seed, again, True)
         else:
             self._count(codes, weights, True)
         x = self.preprocess_.transform(x)
@@ -306,6 +306,10 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
     def _epochs(self, n):
         """Return how often fit goes over n samples."""
         return positive("fit: epochs", self.epochs)
+
+    def _running_rate(self, again):
+        """Return the learning rate of partial_fit, or the schedule that it follows."""
+        return self.learning_rate
 
     def _start(self, x, classes, codes, weights, rate, seed, again, running=False):
         """Set trainers of the networks that there are, or of new ones, and what they need."""

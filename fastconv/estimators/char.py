@@ -12,6 +12,7 @@ from fastconv.estimators.base import ConvClassifier, dict_weights, named
 from fastconv.layers import Dense, GlobalMaxPool1D, OneHotConv1D, ReLU
 from fastconv.losses import SoftmaxCrossEntropy
 from fastconv.network import Sequential
+from fastconv.schedules import InverseSquareRoot
 from fastconv.text import Alphabet
 from fastconv.training import AverageWeights, History
 
@@ -20,6 +21,8 @@ EPOCHS, AT_SAMPLES = 10, 20_000
 MOST_EPOCHS = 60
 AVERAGED = 0.2
 """The share of the epochs, the last ones, over which the parameters are averaged."""
+SLOWED = 200
+"""Updates over which the rate of partial_fit falls, as in :class:`fastconv.schedules.InverseSquareRoot`."""
 LONGEST = 0.999
 """The share of the training strings that fit in the input, if `max_length` allows it."""
 
@@ -47,8 +50,9 @@ class CharConvClassifier(ConvClassifier):
     batch_size : int
     learning_rate : float or callable
         Of AdamW. A number is the highest rate of one cycle over all epochs (:class:`fastconv.schedules.OneCycle`); in
-        :meth:`partial_fit`, the rate. Of a schedule of :mod:`fastconv.schedules`, or any function of the update, the
-        rate is taken as it is.
+        :meth:`partial_fit` the first, which falls from update to update, those of :meth:`fit` before it included
+        (:class:`fastconv.schedules.InverseSquareRoot`, half after 600). Of a schedule of :mod:`fastconv.schedules`, or
+        any function of the update, the rate is taken as it is.
     weight_decay : float
         Of AdamW.
     label_smoothing : float
@@ -272,6 +276,10 @@ class CharConvClassifier(ConvClassifier):
             return super()._epochs(n)
         return int(np.clip(round(EPOCHS * (AT_SAMPLES / n) ** 0.5), 2, MOST_EPOCHS))
 
+    def _running_rate(self, again):
+        rate = self.learning_rate
+        return rate if callable(rate) else InverseSquareRoot(rate, SLOWED, self._updates if again else 0)
+
     def _keepers(self, epochs):
         return [AverageWeights(epochs - max(1, round(AVERAGED * epochs)))]
 
@@ -311,6 +319,7 @@ class CharConvClassifier(ConvClassifier):
     def _finish(self, trainers, validation):
         weights = self._weights()
         self.temperature_, self._shift = 1.0, np.log(weights)
+        self._updates = max(getattr(each.optimizer.learning_rate, "before", 0) + each.updates for each in trainers)
         nets = [trainer.net for trainer in trainers]
         self.network_ = fold(nets, self._shift, 1.0)
         self.history_ = History()
@@ -341,12 +350,17 @@ class CharConvClassifier(ConvClassifier):
         return [float(np.mean(losses)) for losses in epochs.values()]
 
     def _describe(self):
-        output = {"members": len(self._nets), "shift": self._shift.tolist(), "temperature": self.temperature_}
-        return {"input": self.preprocess_.to_dict(), "output": output | {"counts": self.class_count_.tolist()}}
+        output = {
+            "members": len(self._nets), "shift": self._shift.tolist(), "temperature": self.temperature_,
+            "counts": self.class_count_.tolist(), "updates": self._updates,
+        }  # fmt: skip
+        return {"input": self.preprocess_.to_dict(), "output": output}
 
     def _restore(self, metadata):
         net = self.network_
-        members, self._shift, self.temperature_, self.class_count_ = described_output(metadata["output"], net)
+        members, self._shift, self.temperature_, self.class_count_, self._updates = described_output(
+            metadata["output"], net
+        )
         self.preprocess_ = {"strings": Strings, "codes": Codes}[self.input].from_dict(metadata["input"], net)
         self.length_ = net.input.length
         if self.input == "strings":
