@@ -264,17 +264,17 @@ def test_class_frequencies_are_those_of_the_weights():
     assert np.mean(plain.predict(X) == Y[0]) < np.mean(clf.predict(X) == Y[0])
 
 
-def test_a_class_weight_adds_its_logarithm_to_the_logit():
+def test_a_class_weight_is_partly_in_the_loss_and_partly_in_the_logit():
     rows = np.flatnonzero(~FEW | (np.arange(len(X)) < 15))
     x, y = [X[row] for row in rows], Y[rows]
-    plain = small(class_weight=None).fit(x, y)
-    counts = np.array([15, 60, 60, 60])
-    weights = {"balanced": 195 / (4 * counts), "dict": [7, 1, 1, 0.5]}
-    for weight, expected in (("balanced", weights["balanced"]), ({Y[0]: 7, Y[-1]: 0.5}, weights["dict"])):
-        logits = small(class_weight=weight).fit(x, y).decision_function(X)
-        np.testing.assert_allclose(logits, plain.decision_function(X) + np.log(expected), rtol=1e-4, atol=1e-4)
-    balanced = small(class_weight="balanced").fit(x, y)
-    assert np.sum(balanced.predict(X) == Y[0]) > np.sum(plain.predict(X) == Y[0])
+    index, counts = np.searchsorted(np.unique(Y), y), np.array([15, 60, 60, 60])
+    for setting, weights in (("balanced", 195 / (4 * counts)), ({Y[0]: 7, Y[-1]: 0.5}, np.array([7, 1, 1, 0.5]))):
+        in_the_loss = weights**0.25 / np.mean(weights[index] ** 0.25)
+        plain = small(class_weight=None).fit(x, y, in_the_loss[index])
+        logits = plain.decision_function(X) + 0.75 * np.log(weights)
+        clf = small(class_weight=setting).fit(x, y)
+        np.testing.assert_allclose(clf.decision_function(X), logits, rtol=1e-4, atol=1e-4)
+        assert np.sum(clf.predict(X) == Y[0]) > np.sum(small(class_weight=None).fit(x, y).predict(X) == Y[0])
 
 
 def test_partial_fit_learns_from_nothing_as_fast_as_fit_does(fitted):
