@@ -1,14 +1,16 @@
 """StringClassifier: a fitted classifier of strings, with NumPy alone: what a model file is for."""
 
 import html
+from itertools import pairwise
 from numbers import Real
 
 import numpy as np
 
-from fastconv.arrays import positive
+from fastconv.arrays import positive, whole
+from fastconv.calibration import HIGHEST, LOWEST
 from fastconv.errors import DTypeError, ModelFormatError, RangeError
 from fastconv.layers import OneHotInput
-from fastconv.modelfile import MALFORMED
+from fastconv.modelfile import MALFORMED, check_keys
 from fastconv.network import load
 from fastconv.text import Alphabet
 
@@ -87,14 +89,13 @@ class StringClassifier:
         net = load(path)
         try:
             metadata = net.metadata
-            described = metadata["input"]
-            if not isinstance(metadata["classes"], list) or not isinstance(metadata["parameters"], dict):
-                raise TypeError("classes or parameters are missing")
-            labels = np.array(metadata["classes"])
-            if labels.ndim != 1 or labels.tolist() != metadata["classes"]:
-                raise ValueError("the classes are of several kinds")
-            alphabet = Alphabet.from_dict(described["alphabet"])
-            return cls(net, alphabet, labels, described["keep"], metadata["parameters"])
+            check_keys("the metadata", metadata, "estimator", "parameters", "classes", "input", "output")
+            if metadata["estimator"] != "CharConvClassifier" or not isinstance(metadata["parameters"], dict):
+                raise ValueError("estimator or parameters are not those of strings")
+            labels = described_labels(metadata["classes"], net)
+            alphabet, keep = described_input(metadata["input"], net)
+            described_output(metadata["output"], net)
+            return cls(net, alphabet, labels, keep, metadata["parameters"])
         except MALFORMED as error:
             raise ModelFormatError(f"{path}: not a classifier of strings: {error!r:.400}") from None
 
@@ -104,10 +105,15 @@ class StringClassifier:
             raise DTypeError(f"{name}: expected a list of strings, got {type(strings).__name__}")
         strings, length = list(strings), self.network.input.length
         step = max(1, BLOCK // length)
-        blocks = [
-            getattr(self.network, function)(self.encode(strings[i : i + step]), threads)
-            for i in range(0, max(1, len(strings)), step)
-        ]
+        try:
+            blocks = [
+                getattr(self.network, function)(self.encode(strings[i : i + step]), threads)
+                for i in range(0, max(1, len(strings)), step)
+            ]
+        except DTypeError:
+            position, value = next((i, value) for i, value in enumerate(strings) if not isinstance(value, str))
+            kind = type(value).__name__
+            raise DTypeError(f"{name}: element {position} is {kind} ({value!r:.100}), expected str") from None
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
     def encode(self, strings):
@@ -174,12 +180,14 @@ class StringClassifier:
         if not number or not 0 <= reject_below <= 1:
             raise RangeError(f"predict: reject_below lies in [0, 1], got {reject_below!r}")
         p = self._run("predict_proba", strings, threads, "predict")
+        boxed = np.empty((), object)
+        boxed[()] = reject_label
         labels, other = self._labels[p.argmax(axis=1)], np.array(reject_label)
         if other.ndim or other.dtype.kind != labels.dtype.kind:
             labels = labels.astype(object)
         else:
             labels = labels.astype(np.promote_types(labels.dtype, other.dtype))
-        labels[p.max(axis=1) < reject_below] = reject_label
+        labels[p.max(axis=1) < reject_below] = boxed if labels.dtype == object else other
         return labels
 
     def top_k(self, strings, k=3, threads=None):
@@ -244,14 +252,16 @@ class StringClassifier:
         ends = np.cumsum(sizes) + alphabet.markers
         if self.keep == "end":
             ends -= max(0, int(sizes.sum()) + 2 * alphabet.markers - length)
-        codes = np.repeat(self.encode([string]), 1 + len(characters), axis=0)
-        place = np.arange(length)
-        hidden = (place >= (ends - sizes)[:, None]) & (place < ends[:, None])
-        codes[1:][hidden] = -1
+        starts, place = ends - sizes, np.arange(length)
+        read = np.flatnonzero((ends > 0) & (starts < length))
+        codes = np.repeat(self.encode([string]), 1 + len(read), axis=0)
+        codes[1:][(place >= starts[read, None]) & (place < ends[read, None])] = -1
         p = self.network.predict_proba(codes).astype(np.float64)
         k = int(p[0].argmax()) if label is None else self.classes.index(label)
         logs = np.log(np.maximum(p[:, k], np.finfo(np.float32).tiny))
-        return Explanation(string, self.classes[k], float(p[0, k]), characters, logs[0] - logs[1:])
+        contributions = np.zeros(len(characters))
+        contributions[read] = logs[0] - logs[1:]
+        return Explanation(string, self.classes[k], float(p[0, k]), characters, contributions)
 
     def info(self):
         """Return a description: classes, alphabet, settings, network."""
@@ -276,6 +286,49 @@ class StringClassifier:
 def load_classifier(path):
     """Return the classifier of strings of a model file: :meth:`StringClassifier.load`."""
     return StringClassifier.load(path)
+
+
+def described_labels(labels, network):
+    """Return the labels in a model file as an array, or raise an error of :data:`MALFORMED`."""
+    kinds = set(map(type, labels))
+    if not isinstance(labels, list) or not (kinds in ({str}, {bool}) or kinds <= {int, float}):
+        raise TypeError("the classes are not of one kind")
+    if any(a >= b for a, b in pairwise(labels)):
+        raise ValueError("the classes are not sorted, or one stands twice")
+    array = np.array(labels)
+    if array.tolist() != labels:  # as with a NUL at a string's end, which NumPy cuts off
+        array = np.array(labels, object)
+    if array.shape != network.output_shape:
+        raise ValueError("the classes do not fit the network")
+    return array
+
+
+def described_input(described, network):
+    """Return the alphabet and the part kept that stand in a model file, or raise an error of :data:`MALFORMED`."""
+    check_keys("the input", described, "alphabet", "keep")
+    alphabet, keep = Alphabet.from_dict(described["alphabet"]), described["keep"]
+    if not isinstance(network.input, OneHotInput) or network.input.depth != len(alphabet):
+        raise ValueError("the alphabet does not fit the network")
+    if keep not in ("start", "end"):
+        raise ValueError(f"keep is {keep!r}")
+    return alphabet, keep
+
+
+def described_output(described, network):
+    """Return members, shift, temperature, counts, updates in a model file, or raise an error of :data:`MALFORMED`."""
+    check_keys("the output", described, "members", "shift", "temperature", "counts", "updates")
+    members, updates = positive("members", described["members"]), whole("updates", described["updates"])
+    [temperature] = _numbers([described["temperature"]], 1, LOWEST, HIGHEST)
+    shift = _numbers(described["shift"], network.output_shape[0], -1000, 1000)
+    return members, shift, float(temperature), _numbers(described["counts"], len(shift), 0, 1e300), updates
+
+
+def _numbers(values, n, low, high):
+    """Return n numbers of a model file that lie between two limits as an array."""
+    fits = isinstance(values, list) and len(values) == n
+    if not fits or not all(type(value) in (int, float) and low <= value <= high for value in values):
+        raise ValueError(f"expected {n} numbers from {low} to {high}")
+    return np.array(values, np.float64)
 
 
 class Explanation:
@@ -316,7 +369,7 @@ class Explanation:
         return f"Explanation({self.string!r}, {self.label!r}, {self.probability:.4f})"
 
     def __str__(self):
-        lines = [f"{self.label}: {self.probability:.4f}"]
+        lines = [f"{_visible(self.label)}: {self.probability:.4f}"]
         for character, nats, share in zip(self.characters, self.contributions, self._shares(), strict=True):
             bar = ("+" if share > 0 else "-") * round(20 * abs(share))
             lines.append(f"{_visible(character)}  {nats:+.2f}  {bar}".rstrip())
@@ -328,7 +381,7 @@ class Explanation:
         for character, share in zip(self.characters, self._shares(), strict=True):
             red, green, blue = _colour(share)
             painted.append(f"\x1b[48;2;{red};{green};{blue}m\x1b[38;2;0;0;0m{_visible(character)}\x1b[0m")
-        return f"{self.label}: {self.probability:.4f}  {''.join(painted)}"
+        return f"{_visible(self.label)}: {self.probability:.4f}  {''.join(painted)}"
 
     def _repr_html_(self):
         spans = []
@@ -336,7 +389,7 @@ class Explanation:
             colour = "#{:02x}{:02x}{:02x}".format(*_colour(share))
             style = f"background:{colour};color:#000;padding:0.1em 0.05em"
             spans.append(f'<span style="{style}" title="{nats:+.2f} nats">{html.escape(_visible(character))}</span>')
-        label = html.escape(str(self.label))
+        label = html.escape(_visible(self.label))
         return f'<div><b>{label}</b> {self.probability:.4f} <bdo dir="ltr">{"".join(spans)}</bdo></div>'
 
 
@@ -346,12 +399,12 @@ def _colour(share):
     return tuple(round(255 + (e - 255) * abs(share)) for e in end)
 
 
-def _visible(character):
-    """Return a character, or what stands for it where it cannot be printed."""
-    return character if character.isprintable() else ascii(character)[1:-1]
+def _visible(label):
+    """Return a label or a character as text, with what stands for characters that cannot be printed."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(label))
 
 
 def _some(labels):
     """Return the first labels as text."""
-    text = ", ".join(map(str, labels[:20]))
+    text = ", ".join(map(_visible, labels[:20]))
     return f"{text}, ..." if len(labels) > 20 else text

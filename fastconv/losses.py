@@ -178,7 +178,7 @@ class SoftmaxCrossEntropy(Loss):
 
     def __init__(self, class_weight=None, label_smoothing=0.0, l2=0.0):
         super().__init__(class_weight, l2)
-        if not 0 <= label_smoothing < 1:
+        if not isinstance(label_smoothing, Real) or not 0 <= label_smoothing < 1:
             raise RangeError(f"SoftmaxCrossEntropy: label_smoothing lies in [0, 1), got {label_smoothing!r}")
         self.label_smoothing = float(label_smoothing)
 

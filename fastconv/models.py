@@ -1,5 +1,6 @@
 """Named architectures."""
 
+from fastconv.arrays import positive
 from fastconv.errors import RangeError
 from fastconv.layers import (
     BatchNorm,
@@ -111,7 +112,8 @@ def char_convnet(
     >>> fc.models.char_convnet(30, 21, 18).parameters.size
     35602
     """
-    layers = [OneHotConv1D(filters, kernel_size, padding=kernel_size // 2, init=init), ReLU(), GlobalMaxPool1D()]
+    padding = positive("char_convnet: kernel_size", kernel_size) // 2
+    layers = [OneHotConv1D(filters, kernel_size, padding=padding, init=init), ReLU(), GlobalMaxPool1D()]
     layers += [*[Dropout(dropout)] * (dropout > 0), Dense(n_classes)]
     return Sequential(layers, input=OneHotInput(length, alphabet_size), dtype=dtype, seed=seed)
 

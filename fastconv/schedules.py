@@ -154,6 +154,40 @@ class Exponential(Schedule):
 
 
 @dataclass(frozen=True)
+class InverseSquareRoot(Schedule):
+    """rate / sqrt(1 + (before + update) / every): for training of which nobody knows how long it will go on.
+
+    Parameters
+    ----------
+    rate : float
+    every : int
+        Updates until the rate has fallen to 0.71 of what it was at first; after three times as many it is half.
+    before : int
+        Updates that were made already.
+
+    References
+    ----------
+    Bottou, Curtis and Nocedal, "Optimization methods for large-scale machine learning", 2018, section 4: why the rate
+    has to fall.
+
+    Examples
+    --------
+    >>> from fastconv.schedules import InverseSquareRoot
+    >>> schedule = InverseSquareRoot(0.1, every=100)
+    >>> schedule(0), schedule(300), InverseSquareRoot(0.1, every=100, before=300)(0)
+    (0.1, 0.05, 0.05)
+    """
+
+    rate: float
+    every: int
+    before: int = 0
+    _zero = ("before",)
+
+    def __call__(self, update):
+        return self.rate / math.sqrt(1 + (self.before + update) / self.every)
+
+
+@dataclass(frozen=True)
 class Cosine(Schedule):
     """Half a cosine wave from a rate down to the minimum, after a warm-up.
 

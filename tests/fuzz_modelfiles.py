@@ -177,9 +177,9 @@ def check(path, content):
     if net is None:
         assert message.startswith(str(path))
         return message, peak
-    if net.metadata.get("estimator") == "ImageConvClassifier":
+    for kind in (fc.ImageConvClassifier, fc.CharConvClassifier, fc.StringClassifier):
         with contextlib.suppress(ModelFormatError):
-            fc.ImageConvClassifier.load(path)
+            kind.load(path)
     assert repr(net.astype(net.dtype)) == repr(net)
     assert np.isfinite(net.parameters).all() and np.isfinite(net.statistics).all()
     if small(net):

@@ -17,6 +17,7 @@ from fastconv import augment, engine
 from fastconv.engine import cpu
 from fastconv.kernels import augmentation
 from fastconv.reference.networks import NaiveNetwork, OptimisedNetwork, VectorisedNetwork
+from fastconv.reference.sequential import NumpyNet
 
 SUPPORTED = cpu.supported()
 
@@ -121,6 +122,104 @@ def test_padding_changes_nothing(level, rng):
     assert loss == pytest.approx(expected, rel=1e-13)
     for name in gradients:
         np.testing.assert_allclose(gradients[name], expected_gradients[name], rtol=1e-10, atol=1e-14)
+
+
+# A convolution of codes whose largest numbers are taken in the same pass, and dropout behind a ReLU
+
+WINDOWS = {
+    "valid": {}, "same": {"padding": "same"}, "strided": {"stride": 2, "padding": 2}, "beyond": {"padding": 5},
+    "dilated": {"dilation": 3}, "all": {"stride": 3, "padding": 4, "dilation": 2},
+}  # fmt: skip
+
+
+def pooled(dtype, relu=True, filters=19, **window):
+    """A network that pools over its convolution, and codes: some samples without any, some with gaps."""
+    layers = [fc.OneHotConv1D(filters, 3, **window), *[fc.ReLU()] * relu, fc.GlobalMaxPool1D(), fc.Dense(18)]
+    net, rng = fc.Sequential(layers, fc.OneHotInput(13, 6), dtype), np.random.default_rng(3)
+    net.parameters[:] = rng.normal(size=net.parameters.size)
+    codes, labels = names(rng, 150, 13, 6)
+    codes[::7, 1:4] = -1
+    return net, codes, labels
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("relu", [True, False], ids=["relu", "no relu"])
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
+def test_the_largest_of_a_convolution_of_codes_are_the_twin_s(level, dtype, relu, bias, window):
+    net, codes, labels = pooled(dtype, relu, bias=bias, **window)
+    twin, tolerance = NumpyNet(net.astype("float64")), {"rtol": 1e-9 if dtype == "float64" else 1e-3}
+    tolerance["atol"] = 10 * np.finfo(dtype).eps
+    np.testing.assert_allclose(net.forward(codes), twin.forward(codes)[0], **tolerance)
+    loss, gradients = net.loss_and_gradients(codes, labels)
+    expected_loss, expected = twin.loss_and_gradients(codes, labels)
+    assert loss == pytest.approx(expected_loss, rel=tolerance["rtol"])
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(gradient, expected[name], err_msg=name, **tolerance)
+
+
+@pytest.mark.parametrize("relu", [True, False], ids=["relu", "no relu"])
+def test_of_equal_largest_numbers_the_first_has_the_gradient(level, relu):
+    net, codes, labels = pooled("float64", relu, padding="same")
+    net.params["0.w"][:] = np.round(net.params["0.w"])
+    net.params["0.b"][:] = 0
+    (_, gradients), (_, expected) = (each.loss_and_gradients(codes, labels) for each in (net, NumpyNet(net)))
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(gradient, expected[name], rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_weight_that_is_not_a_number_shows_in_every_string_that_meets_it(level, dtype):
+    net, codes, _ = pooled(dtype, padding="same")
+    before = net.forward(codes)
+    net.params["0.w"][1, 2, 0] = np.nan
+    meets = (codes == 2).any(axis=1)
+    after = net.forward(codes)
+    assert 0 < meets.sum() < len(codes)
+    assert np.isnan(after[meets]).all() and np.array_equal(after[~meets], before[~meets])
+
+
+def test_the_gradient_through_the_largest_is_the_numerical_one(level):
+    net, codes, labels = pooled("float64", filters=5, padding=2)
+    assert max(fc.gradcheck(net, codes[:20], labels[:20]).values()) <= 1e-6
+
+
+BEHIND_A_RELU = {
+    "pooled codes": [fc.OneHotConv1D(19, 3), fc.ReLU(), fc.GlobalMaxPool1D(), fc.Dropout(0.4), fc.Dense(18)],
+    "codes": [fc.OneHotConv1D(19, 3), fc.ReLU(), fc.Dropout(0.4), fc.Flatten(), fc.Dense(18)],
+    "sequence": [
+        fc.Embedding(3), fc.Conv1D(9, 3), fc.ReLU(), fc.Dropout(0.4), fc.Conv1D(5, 2), fc.ReLU(), fc.Dropout(0.2),
+        fc.GlobalMaxPool1D(), fc.Dense(18),
+    ],
+    "dense": [fc.Embedding(3), fc.Flatten(), fc.Dense(21), fc.ReLU(), fc.Dropout(0.4), fc.Dense(18)],
+    "twice": [fc.Embedding(3), fc.Flatten(), fc.Dense(21), fc.ReLU(), fc.Dropout(0.4), fc.Dropout(0.2), fc.Dense(18)],
+    "none": [fc.Embedding(3), fc.Flatten(), fc.Dense(21), fc.Tanh(), fc.Dropout(0.4), fc.Dense(18)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layers", BEHIND_A_RELU.values(), ids=BEHIND_A_RELU)
+def test_the_way_back_through_dropout_is_the_twin_s(level, layers, rng):
+    net = fc.Sequential(layers, fc.OneHotInput(13, 6), "float64")
+    net.parameters[:] = rng.normal(size=net.parameters.size)
+    codes, labels = names(rng, 150, 13, 6)
+    loss, gradients = net.loss_and_gradients(codes, labels, seed=5)
+    expected_loss, expected = NumpyNet(net).loss_and_gradients(codes, labels, seed=5)
+    assert loss == pytest.approx(expected_loss, rel=1e-12)
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(gradient, expected[name], rtol=1e-9, atol=1e-13, err_msg=name)
+
+
+@pytest.mark.skipif("avx512" not in SUPPORTED, reason="the processor has no AVX-512")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_avx2_and_avx512_give_the_same_bits_of_pooled_codes(monkeypatch, dtype):
+    codes, labels = names(np.random.default_rng(0))
+    prints = []
+    for level, threads in (("avx2", 1), ("avx512", 1), ("avx512", 3)):
+        monkeypatch.setattr(engine, "Program", engine.load(level).Program)
+        net = fc.models.char_convnet(28, 19, 18, filters=37, dtype=dtype)
+        trainer = fc.Trainer(net, optimizer=fc.AdamW(0.01), batch_size=70, threads=threads)
+        prints.append(fingerprint(net, trainer, trainer.fit(codes, labels, updates=15).batch_losses))
+    assert len(set(prints)) == 1
 
 
 def test_many_python_threads_share_a_network(rng):

@@ -209,12 +209,18 @@ def test_a_golden_file_predicts_what_it_did(path):
         assert clf.classes_.tolist() == expected["classes"] == net.metadata["classes"]
         found = clf.predict_proba(np.array(expected["images"]))
         np.testing.assert_allclose(found, expected["probabilities"], rtol=tolerance, atol=tolerance)
+    if "texts" in expected:
+        for clf in (fc.CharConvClassifier.load(path), fc.StringClassifier.load(path)):
+            np.testing.assert_array_equal(clf.predict([]), [])
+            found = clf.predict_proba(expected["texts"])
+            np.testing.assert_allclose(found, expected["probabilities"], rtol=tolerance, atol=tolerance)
+        assert clf.classes == expected["classes"] == net.metadata["classes"]
     np.testing.assert_allclose(net.forward(x), expected["logits"], rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(net.predict_proba(x), expected["probabilities"], rtol=tolerance, atol=tolerance)
 
 
 def test_every_version_has_its_golden_files():
-    names = "characters", "images", "float64", "classifier"
+    names = "characters", "images", "float64", "classifier", "strings"
     expected = {f"v{version}-{name}" for version in range(1, modelfile.VERSION + 1) for name in names}
     assert {path.stem for path in GOLDEN.glob("*.safetensors")} >= expected
 

@@ -88,3 +88,31 @@ def test_an_image_that_is_too_small_names_the_layer():
     with pytest.raises(errors.ShapeError, match="layer 5, MaxPool2D"):
         models.imbalanced_cifar_convnet(shape=(8, 8, 3))
     assert fc.models.cifar_convnet(shape=(8, 8, 3)).output_shape == (10,)
+
+
+def test_the_network_of_strings_has_one_convolution_and_the_largest_of_each_filter():
+    net = models.char_convnet(30, 21, 18, filters=8, kernel_size=5, dropout=0.4, seed=3)
+    assert kinds(net) == ["OneHotConv1D", "ReLU", "GlobalMaxPool1D", "Dropout", "Dense"]
+    assert shapes(net) == [(5, 30, 8), (8,), (8, 18), (18,)]
+    assert net.layers[0].padding == 2 and net.layers[3].rate == 0.4 and net.seed == 3
+    assert kinds(models.char_convnet(30, 21, 18, dropout=0)) == ["OneHotConv1D", "ReLU", "GlobalMaxPool1D", "Dense"]
+
+
+@pytest.mark.parametrize("kernel_size", [1, 2, 4, 9])
+def test_a_string_may_be_shorter_than_a_filter_of_the_network_of_strings(kernel_size):
+    assert models.char_convnet(30, 1, 18, kernel_size=kernel_size).forward([[3], [-1]]).shape == (2, 18)
+
+
+def test_what_stands_behind_a_string_changes_no_bit_of_the_network_of_strings(rng):
+    short, long = (models.char_convnet(30, length, 18, filters=20) for length in (9, 40))
+    long.parameters[:] = short.parameters
+    codes = rng.integers(0, 30, (50, 9))
+    codes[:, 8] = -1
+    padded = np.hstack([codes, np.full((50, 31), -1)])
+    np.testing.assert_array_equal(long.forward(padded), short.forward(codes))
+
+
+@pytest.mark.parametrize("setting", [{"kernel_size": "4"}, {"kernel_size": None}, {"filters": 0}, {"dropout": -0.1}])
+def test_a_network_of_strings_that_cannot_be_is_refused(setting):
+    with pytest.raises(errors.RangeError, match=f"{next(iter(setting)).replace('dropout', 'rate')}"):
+        models.char_convnet(30, 21, 18, **setting)

@@ -8,13 +8,14 @@ import pytest
 
 import fastconv as fc
 from fastconv.errors import RangeError
-from fastconv.schedules import Constant, Cosine, Cyclical, Exponential, OneCycle, Step
+from fastconv.schedules import Constant, Cosine, Cyclical, Exponential, InverseSquareRoot, OneCycle, Step
 
 EVERY = [
     Constant(0.1),
     Cyclical(1e-5, 1e-1, 5),
     Step(0.1, (6, 12), 0.5, warm_up=3),
     Exponential(0.1, 0.9, every=4),
+    InverseSquareRoot(0.1, every=5, before=3),
     Cosine(0.1, 20, minimum=0.001, warm_up=4),
     OneCycle(0.1, 20),
 ]
@@ -108,6 +109,12 @@ def test_a_schedule_is_a_value(schedule):
         schedule.rate = 1
 
 
+def test_an_inverse_square_root_goes_on_from_the_updates_before():
+    whole, later = InverseSquareRoot(2.0, every=10), InverseSquareRoot(2.0, every=10, before=30)
+    np.testing.assert_allclose([whole(update) for update in (0, 30, 80, 150)], [2, 1, 2 / 3, 0.5])
+    assert rates(later, 20) == rates(whole, 50)[30:]
+
+
 def test_milestones_may_be_any_sequence():
     assert Step(0.1, [3, 5]) == Step(0.1, (3, 5)) == Step(0.1, np.array([3, 5]))
 
@@ -123,13 +130,14 @@ def test_milestones_may_be_any_sequence():
         (lambda value: Step(0.1, (2,), value), "Step: factor"),
         (lambda value: Exponential(value, 0.5), "Exponential: rate"),
         (lambda value: Exponential(0.1, value), "Exponential: factor"),
+        (lambda value: InverseSquareRoot(value, 5), "InverseSquareRoot: rate"),
         (lambda value: Cosine(value, 5), "Cosine: rate"),
         (lambda value: OneCycle(value, 5), "OneCycle: eta_max"),
         (lambda value: OneCycle(1, 5, value), "OneCycle: divide"),
         (lambda value: OneCycle(1, 5, 2, value), "OneCycle: final_divide"),
         (lambda value: OneCycle(1, 5, climb=value), "OneCycle: climb"),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_rates_and_factors_are_positive_and_finite(make, name, value):
     with pytest.raises(RangeError, match=f"{name} must be positive and finite, got"):
@@ -143,10 +151,11 @@ def test_rates_and_factors_are_positive_and_finite(make, name, value):
         (lambda value: Cyclical(0.1, 1, value), "Cyclical: step_size"),
         (lambda value: Step(1, (value,)), "Step: milestones"),
         (lambda value: Exponential(1, 0.5, value), "Exponential: every"),
+        (lambda value: InverseSquareRoot(1, value), "InverseSquareRoot: every"),
         (lambda value: Cosine(1, value), "Cosine: updates"),
         (lambda value: OneCycle(1, value), "OneCycle: updates"),
     ],
-    ids=range(5),
+    ids=range(6),
 )
 def test_updates_are_positive_integers(make, name, value):
     with pytest.raises(RangeError, match=f"{name}: expected a positive integer, got"):
@@ -159,11 +168,12 @@ def test_updates_are_positive_integers(make, name, value):
         (lambda: Step(1, (5, 3)), r"Step: milestones must ascend, got \(5, 3\)"),
         (lambda: Step(1, (3, 3)), "Step: milestones must ascend"),
         (lambda: Step(1, (3,), warm_up=-1), "Step: warm_up: expected a positive integer, got -1"),
+        (lambda: InverseSquareRoot(1, 5, before=-1), "InverseSquareRoot: before: expected a positive integer, got -1"),
         (lambda: Cosine(1, 5, minimum=-1), "Cosine: minimum must be positive and finite, got -1"),
         (lambda: Cosine(1, 5, warm_up=5), "Cosine: warm_up must be less than updates, got 5 and 5"),
         (lambda: OneCycle(1, 5, climb=1), "OneCycle: climb lies below 1, got 1"),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_what_does_not_fit_is_named(make, message):
     with pytest.raises(RangeError, match=message):

@@ -431,6 +431,38 @@ def test_a_callback_that_returns_something_else_does_not():
     assert trainer.updates == 4
 
 
+@pytest.mark.parametrize("first", [0, 2, 4])
+def test_the_parameters_and_statistics_of_the_last_records_are_averaged(first):
+    layers = [fc.Dense(3), fc.BatchNorm(), fc.ReLU(), fc.Dense(2)]
+    net, seen = fc.Sequential(layers, fc.VectorInput(1), "float64"), []
+
+    def watch(trainer, record):
+        seen.append((trainer.net.parameters.copy(), trainer.net.statistics.copy()))
+
+    average = fc.training.AverageWeights(first)
+    trainer = fc.Trainer(net, optimizer=fc.SGD(0.1), batch_size=4)
+    trainer.fit(*distinct(20)[1:], epochs=5, callbacks=[average, watch])
+    np.testing.assert_array_equal(net.parameters, seen[-1][0])
+    average.restore(net)
+    for array, arrays in zip((net.parameters, net.statistics), zip(*seen[first:], strict=True), strict=True):
+        np.testing.assert_allclose(array, np.mean(arrays, axis=0), rtol=1e-12)
+
+
+def test_without_a_record_that_counts_the_network_stays_as_it_is():
+    net, x, y = distinct(20)
+    average = fc.training.AverageWeights(first=5)
+    fc.Trainer(net, optimizer=fc.SGD(0.1)).fit(x, y, epochs=5, callbacks=[average])
+    before = net.parameters.copy()
+    average.restore(net)
+    np.testing.assert_array_equal(net.parameters, before)
+
+
+@pytest.mark.parametrize("first", [-1, 1.0, True, None])
+def test_the_first_record_of_an_average_is_a_number_from_0_on(first):
+    with pytest.raises(RangeError, match="AverageWeights: first: expected an integer >= 0, got"):
+        fc.training.AverageWeights(first)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_after_an_interruption_training_goes_on_where_it_stopped(error):
     x, y = names(200)

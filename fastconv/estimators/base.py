@@ -12,8 +12,9 @@ from sklearn.utils import assert_all_finite, check_consistent_length, check_rand
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from fastconv import errors, modelfile
+from fastconv import engine, errors, modelfile
 from fastconv.arrays import positive
+from fastconv.classifier import described_labels
 from fastconv.datasets.dataset import hold_out
 from fastconv.errors import DataError, DTypeError, ModelFormatError, RangeError, ShapeError
 from fastconv.losses import SoftmaxCrossEntropy
@@ -92,7 +93,7 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
         epochs, rate = self._epochs(len(x)), self.learning_rate
         if not callable(rate):
             rate = OneCycle(rate, epochs * -(-len(x) // positive("fit: batch_size", self.batch_size)))
-        self._start(x, classes, codes, rate, seed, again)
+        self._start(x, classes, codes, weights, rate, seed, again)
         trainers, self._trainers = self._trainers, None
         x = self.preprocess_.transform(x)
         if validation:
@@ -107,7 +108,9 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
                 for keeper in keepers:
                     keeper.restore(trainer.net)
         finally:
-            self._finish([trainer for trainer in trainers if trainer.updates] or trainers, validation)
+            if not again:
+                self._nets = [trainer.net for trainer in trainers if trainer.updates] or self._nets
+            self._finish([trainer for trainer in trainers if trainer.net in self._nets], validation)
         return self
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -115,7 +118,7 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
 
         The first call starts from what :meth:`fit` has left, or anew; then it fits the preprocessing to its samples,
         and needs the classes. From call to call the optimiser keeps its state, and the parameters of training their
-        values of the first. The learning rate stays what it is; `epochs` and early stopping play no part.
+        values of the first. The learning rate is what the class says; `epochs` and early stopping play no part.
 
         Parameters
         ----------
@@ -144,9 +147,9 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
         x, classes, codes, weights = self._check(X, y, sample_weight, known, not again, "partial_fit")
         if not again or self._trainers is None:
             seed = check_random_state(self.random_state).randint(2**31)
-            self._start(x, classes, codes, self.learning_rate, seed, again, True)
+            self._start(x, classes, codes, weights, self._running_rate(again), seed, again, True)
         else:
-            self.class_count_ = self.class_count_ + np.bincount(codes, minlength=len(classes))
+            self.class_count_ = self.class_count_ + np.bincount(codes, weights, len(classes))
             for trainer in self._trainers:
                 trainer.loss = self._loss(classes, self.class_count_)
         x = self.preprocess_.transform(x)
@@ -216,9 +219,13 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
         out and come back as their defaults: they matter to training alone. Pickle keeps them, and the history too.
         """
         self._check_fitted("save")
-        classes = self.classes_.tolist()
-        if not _plain(classes):
-            raise DTypeError(f"save: expected labels that are strings, numbers or truth values, got {classes[0]!r}")
+        classes = [label.item() if isinstance(label, np.generic) else label for label in self.classes_.tolist()]
+        try:
+            described_labels(json.loads(json.dumps(classes)), self.network_)
+        except modelfile.MALFORMED:
+            raise DTypeError(
+                f"save: expected labels that are strings, numbers or truth values, got {classes[0]!r}"
+            ) from None
         parameters = {name: value.item() if isinstance(value, np.generic) else value
                       for name, value in self.get_params(deep=False).items()}  # fmt: skip
         self.network_.metadata = {
@@ -249,15 +256,14 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
                 raise ValueError(f"it is of {described['estimator']}")
             parameters = described["parameters"].items()
             fitted = cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in parameters})
-            fitted.classes_ = np.array(described["classes"])
-            if fitted.classes_.shape != net.output_shape or fitted.classes_.tolist() != described["classes"]:
-                raise ValueError("the classes do not fit the network")
+            engine.threads(fitted.threads)
+            fitted.classes_ = described_labels(described["classes"], net)
             fitted.network_, fitted._trainers = net, None
             modelfile.check_keys(
                 "the metadata", described, "estimator", "parameters", "classes", *fitted._restore(described)
             )
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise ModelFormatError(f"{path}: not a model file of {cls.__name__}: {error!r}") from None
+        except modelfile.MALFORMED as error:
+            raise ModelFormatError(f"{path}: not a model file of {cls.__name__}: {error!r:.400}") from None
         return fitted
 
     def __sklearn_is_fitted__(self):
@@ -270,7 +276,7 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
     def _check(self, X, y, sample_weight, known, reset, function):
         """Return samples, classes, the index of each sample's class, and weights or None."""
         labels, codes = _sorted(y, function)
-        with _named(function):
+        with named(function):
             x = self._check_samples(X, reset)
             check_consistent_length(x, codes, sample_weight)
         if known is None:
@@ -303,20 +309,24 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
         """Return how often fit goes over n samples."""
         return positive("fit: epochs", self.epochs)
 
-    def _start(self, x, classes, codes, rate, seed, again, running=False):
+    def _running_rate(self, again):
+        """Return the learning rate of partial_fit, or the schedule that it follows."""
+        return self.learning_rate
+
+    def _start(self, x, classes, codes, weights, rate, seed, again, running=False):
         """Set trainers of the networks that there are, or of new ones, and what they need."""
-        counts = np.bincount(codes, minlength=len(classes))
+        counts = np.bincount(codes, weights, len(classes)).astype(np.float64)
         if running and again:
             counts += getattr(self, "class_count_", 0)
         loss = self._loss(classes, counts)
         members = positive("members", self.members)
         encoder = self.preprocess_ if again else self._fit_input(x)
-        seeds = [(seed + i) % 2**31 for i in range(members)]
+        seeds = [(seed + i) % 2**31 for i in range(len(self._nets) if again else members)]
         nets = self._nets if again else [self._network(x, encoder, len(classes), seed) for seed in seeds]
         trainers = [
             Trainer(net, loss, AdamW(rate, weight_decay=self.weight_decay), self.batch_size, self.threads, seed,
                     augment=self.augment)
-            for net, seed in zip(nets, seeds, strict=False)
+            for net, seed in zip(nets, seeds, strict=True)
         ]  # fmt: skip
         self.preprocess_, self.classes_, self._nets, self._trainers = encoder, classes, nets, trainers
         self.class_count_ = counts
@@ -359,23 +369,23 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
     def _run(self, X, function):
         """Return what the network's method of that name makes of the samples."""
         self._check_fitted(function)
-        with _named(function):
+        with named(function):
             x = self._check_samples(X, False)
         shape = self.network_.input.shape
         step = max(1, BLOCK // (shape[0] if self.network_.input.codes else math.prod(shape)))
-        blocks = (self.preprocess_.transform(x[i : i + step]) for i in range(0, len(x), step))
+        blocks = (self.preprocess_.transform(x[i : i + step]) for i in range(0, max(1, len(x)), step))
         return np.concatenate([getattr(self.network_, function)(block, self.threads) for block in blocks])
 
 
 def dict_weights(weights, classes):
     """Return the weight of each class from a dict of labels."""
-    with _named("class_weight"):
+    with named("class_weight"):
         return compute_class_weight(weights, classes=classes, y=classes)
 
 
 def _sorted(labels, function):
     """Return the classes of labels, sorted, and the index of each label's class; or raise an error."""
-    with _named(function):
+    with named(function):
         labels = column_or_1d(labels, warn=True)
         assert_all_finite(labels, input_name="y")
         if labels.dtype.kind != "O":
@@ -395,7 +405,7 @@ def _plain(value):
 
 
 @contextlib.contextmanager
-def _named(function):
+def named(function):
     """Put the function's name before what goes wrong, and make of scikit-learn's errors this library's."""
     try:
         yield

@@ -3,15 +3,16 @@
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from fastconv import models
+from fastconv import modelfile, models
 from fastconv.arrays import positive
 from fastconv.calibration import calibration_error, fit_temperature
-from fastconv.classifier import StringClassifier
+from fastconv.classifier import StringClassifier, described_input, described_output
 from fastconv.errors import DataError, DTypeError, RangeError, ShapeError
-from fastconv.estimators.base import ConvClassifier, dict_weights
+from fastconv.estimators.base import ConvClassifier, dict_weights, named
 from fastconv.layers import Dense, GlobalMaxPool1D, OneHotConv1D, ReLU
 from fastconv.losses import SoftmaxCrossEntropy
 from fastconv.network import Sequential
+from fastconv.schedules import InverseSquareRoot
 from fastconv.text import Alphabet
 from fastconv.training import AverageWeights, History
 
@@ -22,6 +23,8 @@ AVERAGED = 0.2
 """The share of the epochs, the last ones, over which the parameters are averaged."""
 IN_THE_LOSS = 0.25
 """The power of a class weight that weighs the loss; the rest shifts the logit."""
+SLOWED = 200
+"""Updates over which the rate of partial_fit falls, as in :class:`fastconv.schedules.InverseSquareRoot`."""
 LONGEST = 0.999
 """The share of the training strings that fit in the input, if `max_length` allows it."""
 
@@ -49,8 +52,9 @@ class CharConvClassifier(ConvClassifier):
     batch_size : int
     learning_rate : float or callable
         Of AdamW. A number is the highest rate of one cycle over all epochs (:class:`fastconv.schedules.OneCycle`); in
-        :meth:`partial_fit`, the rate. Of a schedule of :mod:`fastconv.schedules`, or any function of the update, the
-        rate is taken as it is.
+        :meth:`partial_fit` the first, which falls from update to update, those of :meth:`fit` before it included
+        (:class:`fastconv.schedules.InverseSquareRoot`, half after 600). Of a schedule of :mod:`fastconv.schedules`, or
+        any function of the update, the rate is taken as it is.
     weight_decay : float
         Of AdamW.
     label_smoothing : float
@@ -93,8 +97,8 @@ class CharConvClassifier(ConvClassifier):
     ----------
     classes_ : (K,) array
         The labels, sorted.
-    class_count_ : (K,) int64 array
-        Samples learnt of each.
+    class_count_ : (K,) float64 array
+        Samples learnt of each, or the sum of their weights.
     alphabet_ : Alphabet
         Of the training strings, with markers of a string's start and end.
     length_ : int
@@ -219,12 +223,13 @@ class CharConvClassifier(ConvClassifier):
 
     def _predictor(self, function):
         self._check_fitted(function)
+        if self.input != "strings":
+            raise RangeError(f"{function}: it is of strings, the classifier reads codes")
         return self.predictor_
 
     def _strings(self, X, function):
-        if self.input != "strings":
-            raise RangeError(f"{function}: it is of strings, the classifier reads codes")
-        return self._check_samples(X, False)
+        with named(function):
+            return self._check_samples(X, False)
 
     def _check_samples(self, X, reset):
         """Return an array of strings, or of codes (N, length)."""
@@ -256,8 +261,8 @@ class CharConvClassifier(ConvClassifier):
                 raise RangeError(f"fit: codes are below 32767, got {x.max()}")
             return Codes(x)
         alphabet = Alphabet.from_strings(
-            x.tolist(), bool(self.lowercase), strip_accents=bool(self.strip_accents), markers=True,
-            max_symbols=self.max_symbols, byte_fallback="auto",
+            x.tolist(), self.lowercase, strip_accents=self.strip_accents, markers=True, max_symbols=self.max_symbols,
+            byte_fallback="auto",
         )  # fmt: skip
         sizes = np.sort(alphabet.lengths(x.tolist()))
         longest = max(3, min(longest, int(sizes[int(np.ceil(LONGEST * len(sizes))) - 1])))
@@ -273,16 +278,21 @@ class CharConvClassifier(ConvClassifier):
             return super()._epochs(n)
         return int(np.clip(round(EPOCHS * (AT_SAMPLES / n) ** 0.5), 2, MOST_EPOCHS))
 
+    def _running_rate(self, again):
+        rate = self.learning_rate
+        return rate if callable(rate) else InverseSquareRoot(rate, SLOWED, self._updates if again else 0)
+
     def _keepers(self, epochs):
         return [AverageWeights(epochs - max(1, round(AVERAGED * epochs)))]
 
     def _class_weights(self, classes, counts):
-        """Return the weight of each class."""
+        """Return the weight of each class; balanced, that of a class not yet seen is 1."""
         weight = self.class_weight
         if weight is None:
             return np.ones(len(classes))
         if isinstance(weight, str) and weight == "balanced":
-            return counts.sum() / (len(classes) * np.maximum(counts, 1))
+            seen = counts > 0
+            return np.where(seen, counts.sum() / (seen.sum() * np.where(seen, counts, 1)), 1)
         if not isinstance(weight, dict):
             raise RangeError(f"fit: class_weight is None, 'balanced' or a dict, got {weight!r}")
         weights = dict_weights(weight, classes)
@@ -306,6 +316,7 @@ class CharConvClassifier(ConvClassifier):
     def _finish(self, trainers, validation):
         weights = self._class_weights(self.classes_, self.class_count_)
         self.temperature_, self._shift = 1.0, (1 - IN_THE_LOSS) * np.log(weights)
+        self._updates = max(getattr(each.optimizer.learning_rate, "before", 0) + each.updates for each in trainers)
         nets = [trainer.net for trainer in trainers]
         self.network_ = fold(nets, self._shift, 1.0)
         self.history_ = History()
@@ -336,22 +347,26 @@ class CharConvClassifier(ConvClassifier):
         return [float(np.mean(losses)) for losses in epochs.values()]
 
     def _describe(self):
-        output = {"shift": self._shift.tolist(), "temperature": self.temperature_, "counts": self.class_count_.tolist()}
+        output = {
+            "members": len(self._nets), "shift": self._shift.tolist(), "temperature": self.temperature_,
+            "counts": self.class_count_.tolist(), "updates": self._updates,
+        }  # fmt: skip
         return {"input": self.preprocess_.to_dict(), "output": output}
 
     def _restore(self, metadata):
-        described, output = metadata["input"], metadata["output"]
-        net, (shift, counts) = self.network_, (np.array(output[name]) for name in ("shift", "counts"))
-        self.temperature_, self._shift, self.class_count_ = float(output["temperature"]), shift, counts
-        if shift.shape != net.output_shape or counts.shape != shift.shape or not self.temperature_ > 0:
-            raise ValueError("the shift, the counts or the temperature do not fit")
-        self.preprocess_ = (Strings if self.input == "strings" else Codes).from_dict(described, net)
+        net = self.network_
+        members, self._shift, self.temperature_, self.class_count_, self._updates = described_output(
+            metadata["output"], net
+        )
+        self.preprocess_ = {"strings": Strings, "codes": Codes}[self.input].from_dict(metadata["input"], net)
         self.length_ = net.input.length
         if self.input == "strings":
             self.alphabet_, self.truncated_ = self.preprocess_.alphabet, 0
         else:
             self.n_features_in_ = self.length_
-        self._nets = unfold(net, self.members, self.dropout, shift, self.temperature_)
+        self._nets = unfold(net, members, self.dropout, self._shift, self.temperature_)
+        if fold(self._nets, self._shift, self.temperature_).description() != net.description():
+            raise ValueError("the network is not one that the classifier makes")
         return ["input", "output"]
 
 
@@ -380,11 +395,8 @@ class Strings:
     @classmethod
     def from_dict(cls, described, net):
         """Return what :meth:`to_dict` described, for a network that reads it."""
-        alphabet, keep = (described[name] for name in ("alphabet", "keep"))
-        made = cls(Alphabet.from_dict(alphabet), net.input.length, keep)
-        if made.depth != net.input.depth:
-            raise ValueError("the alphabet does not fit the network")
-        return made
+        alphabet, keep = described_input(described, net)
+        return cls(alphabet, net.input.length, keep)
 
 
 class Codes:
@@ -408,6 +420,7 @@ class Codes:
     @classmethod
     def from_dict(cls, described, net):
         """Return what a network reads."""
+        modelfile.check_keys("the input", described)
         return cls(np.full((1, net.input.length), net.input.depth - 1))
 
 
@@ -430,11 +443,14 @@ def unfold(net, members, dropout, shift, temperature):
     conv = net.layers[0]
     length, depth, filters = net.input.length, net.input.depth, conv.filters // members
     nets = []
-    for part in np.split(np.arange(conv.filters), members):
+    for part in np.arange(conv.filters).reshape(members, filters):
         member = models.char_convnet(depth, length, *net.output_shape, filters, conv.kernel_size, dropout)
         last = len(member.layers) - 1
         member.params["0.w"][...], member.params["0.b"][...] = net.params["0.w"][:, :, part], net.params["0.b"][part]
-        member.params[f"{last}.w"][...] = net.params["3.w"][part] * (members * temperature)
-        member.params[f"{last}.b"][...] = net.params["3.b"] * temperature - shift
+        with np.errstate(over="ignore"):
+            member.params[f"{last}.w"][...] = net.params["3.w"][part] * (members * temperature)
+            member.params[f"{last}.b"][...] = net.params["3.b"] * temperature - shift
+        if not np.isfinite(member.parameters).all():
+            raise ValueError("the weights are too large")
         nets.append(member)
     return nets

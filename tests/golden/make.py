@@ -56,10 +56,26 @@ def classifier():
     return clf, {"images": pixels[:3].tolist(), "x": x.tolist(), "classes": ["cat", "dog", "owl"]}
 
 
+def strings():
+    """Return a classifier of strings, and an input: the codes come from a plain loop."""
+    clf = fc.CharConvClassifier(1, 2, members=2, epochs=1, max_symbols=5, max_length=9, random_state=0)
+    clf.fit(STRINGS, [2, 1, 1, 2, 3, 3])
+    clf.temperature_, (start, end), first_byte = 1.5, (5, 6), 7
+    x = np.full((len(STRINGS), 9), -1)
+    for row, string in zip(x, STRINGS, strict=True):
+        codes = [start]
+        for character in string.lower():
+            known = character in clf.alphabet_.symbols
+            codes += [clf.alphabet_.symbols.find(character)] if known else [first_byte + b for b in character.encode()]
+        codes = [*codes, end][:9]
+        row[: len(codes)] = codes
+    return clf, {"texts": STRINGS, "x": x.tolist(), "classes": [1, 2, 3]}
+
+
 def main():
     """Write the files."""
     made = {"characters": characters(), "images": images(), "float64": characters("float64")}
-    made["classifier"] = classifier()
+    made |= {"classifier": classifier(), "strings": strings()}
     for name, (model, given) in made.items():
         net, rng = getattr(model, "network_", model), np.random.default_rng(VERSION)
         for key, array in {**net.params, **net.state}.items():
