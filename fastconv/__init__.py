@@ -49,7 +49,8 @@ _NAMES = {
 _MODULES = (
     "augment", "bench", "cli", "config", "datasets", "engine", "errors", "estimators", "functional", "geometry",
     "imbalance", "kernels", "layers", "losses", "modelfile", "models", "network", "optim", "plots",
-    "preprocess", "reference", "reproduce", "schedules", "search", "text", "training",
+    "preprocess", "reference", "reproduce", "schedules", "search", "text", "textfiles",
+    "training",
 )  # fmt: skip
 __all__ = [*_NAMES, "__version__"]
 
