@@ -15,6 +15,7 @@ _NAMES = {
     "UnknownCharacterWarning": "text",
     "AvgPool2D": "layers",
     "BatchNorm": "layers",
+    "CharConvClassifier": "estimators",
     "Conv1D": "layers",
     "Conv2D": "layers",
     "Dense": "layers",
@@ -37,6 +38,7 @@ _NAMES = {
     "SGD": "optim",
     "SequenceInput": "layers",
     "Sequential": "network",
+    "StringClassifier": "classifier",
     "Sigmoid": "layers",
     "SoftmaxCrossEntropy": "losses",
     "Tanh": "layers",
@@ -44,13 +46,13 @@ _NAMES = {
     "VectorInput": "layers",
     "gradcheck": "gradient_check",
     "load": "network",
+    "load_classifier": "classifier",
     "show_config": "config",
 }
 _MODULES = (
-    "augment", "bench", "cli", "config", "datasets", "engine", "errors", "estimators", "functional", "geometry",
-    "imbalance", "kernels", "layers", "losses", "modelfile", "models", "network", "optim", "plots",
-    "preprocess", "reference", "reproduce", "schedules", "search", "text", "textfiles",
-    "training",
+    "augment", "bench", "classifier", "cli", "config", "datasets", "engine", "errors", "estimators", "functional",
+    "geometry", "imbalance", "kernels", "layers", "losses", "modelfile", "models", "network", "optim", "plots",
+    "preprocess", "reference", "reproduce", "schedules", "search", "text", "textfiles", "training",
 )  # fmt: skip
 __all__ = [*_NAMES, "__version__"]
 

@@ -8,6 +8,7 @@ from fastconv.layers import (
     Dense,
     Dropout,
     Flatten,
+    GlobalMaxPool1D,
     ImageInput,
     MaxPool1D,
     MaxPool2D,
@@ -73,6 +74,45 @@ def surname_convnet(
         layers.append((Conv1D if layers else OneHotConv1D)(n, width, dilation=dilation, bias=bias))
         layers += [ReLU(), *[MaxPool1D(pool_size)] * (pool_size != 1)]
     layers += [Flatten(), Dense(n_classes, bias=bias)]
+    return Sequential(layers, input=OneHotInput(length, alphabet_size), dtype=dtype, seed=seed)
+
+
+def char_convnet(
+    alphabet_size, length, n_classes, filters=256, kernel_size=4, dropout=0.3, dtype="float32", seed=0, init=0.3
+):
+    """Return a network for strings of any length: one convolution, the largest of each filter, and a dense layer.
+
+    A filter looks for a piece of a string, wherever it stands. Learning and prediction take a time in proportion to a
+    string's own characters, not to `length`.
+
+    Parameters
+    ----------
+    alphabet_size, length, n_classes : int
+        Codes, codes of a string at most, classes.
+    filters, kernel_size : int
+    dropout : float
+        Rate before the dense layer; 0 leaves it out.
+    dtype, seed
+        As in :class:`Sequential`.
+    init : "he", "xavier" or float
+        As in :class:`OneHotConv1D`, of the convolution.
+
+    Returns
+    -------
+    Sequential
+
+    References
+    ----------
+    Kim, "Convolutional neural networks for sentence classification", 2014, on characters and with one width.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> fc.models.char_convnet(30, 21, 18).parameters.size
+    35602
+    """
+    layers = [OneHotConv1D(filters, kernel_size, padding=kernel_size // 2, init=init), ReLU(), GlobalMaxPool1D()]
+    layers += [*[Dropout(dropout)] * (dropout > 0), Dense(n_classes)]
     return Sequential(layers, input=OneHotInput(length, alphabet_size), dtype=dtype, seed=seed)
 
 

@@ -326,7 +326,7 @@ class Alphabet:
             raise _not_a_string(function, position, strings[position])
         return codes, sizes, unknown
 
-    def encode(self, strings, length=None, keep="start", allow_empty=True):
+    def encode(self, strings, length=None, keep="start", allow_empty=True, warn=True):
         """Return the codes of `strings`.
 
         Parameters
@@ -338,12 +338,14 @@ class Alphabet:
             Which part of longer codes is kept, markers included.
         allow_empty : bool
             Whether a string without characters, once it is cleaned, is encoded or an error.
+        warn : bool
+            Whether the first characters outside the alphabet are told of.
 
         Returns
         -------
         codes : (N, length) int16
             -1 behind the end of a string and for characters outside the alphabet; those are counted in
-            :attr:`unknown`, and a warning tells of them the first time. Strings that were cut are counted in
+            :attr:`unknown`, and a warning tells of them the first time, if `warn`. Strings that were cut are counted in
             :attr:`truncated`.
 
         Raises
@@ -367,7 +369,7 @@ class Alphabet:
             raise DataError(f"encode: string {sizes.argmin()} is empty")
         self.unknown += unknown
         self.truncated += int(np.count_nonzero(sizes > length))
-        if unknown and not self._told:
+        if unknown and warn and not self._told:
             self._told = True
             shown = repr(self.symbols) if len(self.symbols) <= 80 else f"of {len(self.symbols)} symbols"
             warnings.warn(

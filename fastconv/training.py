@@ -14,7 +14,7 @@ import numpy as np
 
 from fastconv import augment as augmentation
 from fastconv import engine, losses, modelfile
-from fastconv.arrays import aligned_zeros, checked_seed, contiguous, positive
+from fastconv.arrays import aligned_zeros, checked_seed, contiguous, positive, whole
 from fastconv.errors import DataError, DTypeError, ModelFormatError, NonFiniteLossError, RangeError
 from fastconv.imbalance import balance, oversample, undersample
 from fastconv.layers import ImageInput
@@ -618,6 +618,52 @@ class EarlyStopping:
     def restore(self, net):
         """Give the network the parameters and running statistics that it had at the best record."""
         net.parameters[:], net.statistics[:] = self._parameters, self._statistics
+
+
+class AverageWeights:
+    """A callback of :meth:`Trainer.fit` that averages the parameters over the last records.
+
+    Parameters
+    ----------
+    first : int
+        The first record of the call that counts, from 0.
+
+    Notes
+    -----
+    Running statistics of batch normalisation are averaged likewise.
+
+    References
+    ----------
+    Izmailov et al., "Averaging weights leads to wider optima and better generalization", 2018.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> net, average = fc.Sequential([fc.Dense(2)], input=fc.VectorInput(1)), fc.training.AverageWeights(first=1)
+    >>> seen, watch = [], lambda trainer, record: seen.append(trainer.net.parameters.copy())
+    >>> history = fc.Trainer(net).fit([[-1.0], [1.0]], [0, 1], epochs=3, callbacks=[average, watch])
+    >>> average.restore(net)
+    >>> bool(abs(net.parameters - (seen[1] + seen[2]) / 2).max() < 1e-6)
+    True
+    """
+
+    def __init__(self, first):
+        self.first = whole("AverageWeights: first", first)
+        self._records = 0
+
+    def __call__(self, trainer, record):
+        net, n = trainer.net, self._records - self.first
+        if n == 0:
+            self._parameters, self._statistics = (a.astype(np.float64) for a in (net.parameters, net.statistics))
+        elif n > 0:
+            self._parameters += (net.parameters - self._parameters) / (n + 1)
+            self._statistics += (net.statistics - self._statistics) / (n + 1)
+        self._records += 1
+
+    def restore(self, net):
+        """Give the network the averages; nothing if no record has counted."""
+        if self._records > self.first:
+            net.parameters[:], net.statistics[:] = self._parameters, self._statistics
 
 
 def _score(record, by, function):

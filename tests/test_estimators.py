@@ -41,7 +41,7 @@ def fits(monkeypatch):
             seen.append((x, y, keywords))
             return super().fit(x, y, *args, **keywords)
 
-    monkeypatch.setattr(estimators, "Trainer", Spy)
+    monkeypatch.setattr(estimators.base, "Trainer", Spy)
     return seen
 
 

@@ -1,4 +1,4 @@
-"""Classifiers with scikit-learn's contract: parameters by name, fit, predict, score; for its pipelines and searches."""
+"""What convolutional classifiers with scikit-learn's contract share."""
 
 import contextlib
 import json
@@ -11,15 +11,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import assert_all_finite, check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
 
-from fastconv import errors, preprocess
+from fastconv import errors, modelfile
 from fastconv.arrays import positive
 from fastconv.datasets.dataset import hold_out
 from fastconv.errors import DataError, DTypeError, ModelFormatError, RangeError, ShapeError
-from fastconv.layers import BatchNorm, Conv2D, Dense, Dropout, Flatten, ImageInput, MaxPool2D, ReLU
 from fastconv.losses import SoftmaxCrossEntropy
-from fastconv.network import Sequential, load
+from fastconv.network import load
 from fastconv.optim import AdamW
 from fastconv.schedules import OneCycle
 from fastconv.training import EarlyStopping, Trainer
@@ -32,17 +30,20 @@ class NotFittedError(errors.NotFittedError, exceptions.NotFittedError):
     """A classifier has to be fitted first: this library's error, and scikit-learn's."""
 
 
-class _ConvClassifier(ClassifierMixin, BaseEstimator):
+class ConvClassifier(ClassifierMixin, BaseEstimator):
     """What convolutional classifiers share: all but what a sample is, and what becomes of it.
 
     A subclass has the parameters that are read here, and the methods ``_check_samples(X, reset)``, which returns the
-    samples as an array; ``_fit_input(x)``, which returns what ``transform``\\\\ s samples to the network's input;
-    ``_network(x, n_classes, seed)``; and ``_describe_input()`` and ``_restore_input(described)`` for the model file.
+    samples as an array; ``_fit_input(x)``, which returns what ``transform``\\ s samples to the network's input;
+    ``_network(x, encoder, n_classes, seed)`` for an untrained network and that; and ``_describe()`` and
+    ``_restore(metadata)`` for what else is in the model file.
     """
 
     augment = None
+    members = 1
+    _stops_by = "validation_accuracy"
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, validation=None):
         """Train on labelled samples.
 
         Parameters
@@ -53,6 +54,9 @@ class _ConvClassifier(ClassifierMixin, BaseEstimator):
             Labels of at least two classes, of any one kind that can be sorted: integers, strings, truth values, dates.
         sample_weight : (N,) array, optional
             How much each sample counts in the loss, finite and >= 0. In validation all count alike.
+        validation : (X, y), optional
+            Labelled samples that are evaluated after each epoch, with labels that the training samples have too. With
+            `early_stopping` they take the place of the part that is held out.
 
         Returns
         -------
@@ -69,30 +73,41 @@ class _ConvClassifier(ClassifierMixin, BaseEstimator):
         -----
         On Ctrl-C the classifier is fitted as far as the updates made have brought it.
         """
-        epochs = positive("fit: epochs", self.epochs)
         patience = positive("fit: n_iter_no_change", self.n_iter_no_change)
         again = self.warm_start and self.__sklearn_is_fitted__()
         known = self.classes_ if again else None
+        if validation is not None and (not isinstance(validation, (tuple, list)) or len(validation) != 2):
+            raise DTypeError(f"fit: validation is a pair (X, y), got {type(validation).__name__}")
         x, classes, codes, weights = self._check(X, y, sample_weight, known, not again, "fit")
+        if validation is not None:
+            validation = self._check(*validation, None, classes, not again, "fit: validation")[:3:2]
+            if validation[0].shape[1:] != x.shape[1:]:
+                raise ShapeError(f"fit: the samples are {x.shape[1:]}, those to validate {validation[0].shape[1:]}")
         random = check_random_state(self.random_state)
-        seed, validation, callbacks = random.randint(2**31), None, []
-        if self.early_stopping:
+        seed = random.randint(2**31)
+        if self.early_stopping and validation is None:
             rows, held_out = self._split(codes, random)
-            validation, callbacks = (x[held_out], codes[held_out]), [EarlyStopping(patience)]
+            validation = x[held_out], codes[held_out]
             x, codes, weights = x[rows], codes[rows], None if weights is None else weights[rows]
-        rate = self.learning_rate
+        epochs, rate = self._epochs(len(x)), self.learning_rate
         if not callable(rate):
             rate = OneCycle(rate, epochs * -(-len(x) // positive("fit: batch_size", self.batch_size)))
-        self._start(x, classes, rate, seed, again)
-        trainer, self._trainer = self._trainer, None
+        self._start(x, classes, codes, rate, seed, again)
+        trainers, self._trainers = self._trainers, None
+        x = self.preprocess_.transform(x)
         if validation:
             validation = self.preprocess_.transform(validation[0]), validation[1]
-        trainer.fit(
-            self.preprocess_.transform(x), codes, epochs, validation=validation, callbacks=callbacks,
-            progress=bool(self.verbose), sample_weight=weights,
-        )  # fmt: skip
-        for stopping in callbacks:
-            stopping.restore(self.network_)
+        try:
+            for trainer in trainers:
+                keepers = [EarlyStopping(patience, self._stops_by)] if self.early_stopping else self._keepers(epochs)
+                trainer.fit(
+                    x, codes, epochs, validation=validation, callbacks=keepers, progress=self._words(trainer, trainers),
+                    sample_weight=weights,
+                )  # fmt: skip
+                for keeper in keepers:
+                    keeper.restore(trainer.net)
+        finally:
+            self._finish([trainer for trainer in trainers if trainer.updates] or trainers, validation)
         return self
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -122,17 +137,24 @@ class _ConvClassifier(ClassifierMixin, BaseEstimator):
         again = self.__sklearn_is_fitted__()
         if classes is None and not again:
             raise DataError("partial_fit: expected classes in the first call, got None")
-        if isinstance(self.class_weight, str):
-            raise RangeError(f"partial_fit: class_weight is a dict or None, got {self.class_weight!r}")
+        self._check_running_weights()
         known = self.classes_ if classes is None else _sorted(classes, "partial_fit: classes")[0]
         if again and not np.array_equal(known, self.classes_):
             raise RangeError(f"partial_fit: the classes are {self.classes_.tolist()}, got {known.tolist()}")
         x, classes, codes, weights = self._check(X, y, sample_weight, known, not again, "partial_fit")
-        if not again or self._trainer is None:
-            self._start(x, classes, self.learning_rate, check_random_state(self.random_state).randint(2**31), again)
-        self._trainer.fit(
-            self.preprocess_.transform(x), codes, epochs=1, progress=bool(self.verbose), sample_weight=weights
-        )
+        if not again or self._trainers is None:
+            seed = check_random_state(self.random_state).randint(2**31)
+            self._start(x, classes, codes, self.learning_rate, seed, again, True)
+        else:
+            self._count(codes, True)
+        x = self.preprocess_.transform(x)
+        try:
+            for trainer in self._trainers:
+                trainer.fit(
+                    x, codes, epochs=1, progress=self._words(trainer, self._trainers), sample_weight=weights
+                )  # fmt: skip
+        finally:
+            self._finish(self._trainers, None)
         return self
 
     def predict(self, X):
@@ -201,7 +223,7 @@ class _ConvClassifier(ClassifierMixin, BaseEstimator):
             "estimator": type(self).__name__,
             "parameters": {name: value for name, value in parameters.items() if _plain(value)},
             "classes": classes,
-            "input": self._describe_input(),
+            **self._describe(),
         }
         self.network_.save(path)
 
@@ -220,7 +242,7 @@ class _ConvClassifier(ClassifierMixin, BaseEstimator):
         """
         net = load(path)
         try:
-            described = net.metadata
+            described = dict(net.metadata)
             if described["estimator"] != cls.__name__:
                 raise ValueError(f"it is of {described['estimator']}")
             parameters = described["parameters"].items()
@@ -228,8 +250,10 @@ class _ConvClassifier(ClassifierMixin, BaseEstimator):
             fitted.classes_ = np.array(described["classes"])
             if fitted.classes_.shape != net.output_shape or fitted.classes_.tolist() != described["classes"]:
                 raise ValueError("the classes do not fit the network")
-            fitted.network_, fitted._trainer = net, None
-            fitted._restore_input(described["input"])
+            fitted.network_, fitted._trainers = net, None
+            modelfile.check_keys(
+                "the metadata", described, "estimator", "parameters", "classes", *fitted._restore(described)
+            )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ModelFormatError(f"{path}: not a model file of {cls.__name__}: {error!r}") from None
         return fitted
@@ -273,215 +297,77 @@ class _ConvClassifier(ClassifierMixin, BaseEstimator):
             raise DataError(f"fit: a validation_fraction of {share} of {len(codes)} samples leaves none to validate on")
         return rows, held_out
 
-    def _start(self, x, classes, rate, seed, again):
-        """Set a trainer of the network that there is, or of a new one, and what it needs."""
+    def _epochs(self, n):
+        """Return how often fit goes over n samples."""
+        return positive("fit: epochs", self.epochs)
+
+    def _start(self, x, classes, codes, rate, seed, again, running=False):
+        """Set trainers of the networks that there are, or of new ones, and what they need."""
+        loss = self._loss(classes)
+        members = positive("members", self.members)
+        encoder = self.preprocess_ if again else self._fit_input(x)
+        seeds = [(seed + i) % 2**31 for i in range(members)]
+        nets = self._nets if again else [self._network(x, encoder, len(classes), seed) for seed in seeds]
+        trainers = [
+            Trainer(net, loss, AdamW(rate, weight_decay=self.weight_decay), self.batch_size, self.threads, seed,
+                    augment=self.augment)
+            for net, seed in zip(nets, seeds, strict=False)
+        ]  # fmt: skip
+        self.preprocess_, self.classes_, self._nets, self._trainers = encoder, classes, nets, trainers
+        self._count(codes, running and again)
+        self._finish(trainers, None)
+
+    def _loss(self, classes):
         weight = self.class_weight
         if isinstance(weight, dict):
-            with _named("class_weight"):
-                weight = compute_class_weight(weight, classes=classes, y=classes)
-        loss = SoftmaxCrossEntropy(weight, self.label_smoothing)
-        net = self.network_ if again else self._network(x, len(classes), seed)
-        optimizer = AdamW(rate, weight_decay=self.weight_decay)
-        trainer = Trainer(net, loss, optimizer, self.batch_size, self.threads, seed, augment=self.augment)
-        if not again:
-            self.preprocess_ = self._fit_input(x)
-        self.network_, self.classes_, self.history_, self._trainer = net, classes, trainer.history, trainer
+            weight = dict_weights(weight, classes)
+        return SoftmaxCrossEntropy(weight, self.label_smoothing)
+
+    def _check_running_weights(self):
+        """Raise an error if the class weights need all labels at once."""
+        if isinstance(self.class_weight, str):
+            raise RangeError(f"partial_fit: class_weight is a dict or None, got {self.class_weight!r}")
+
+    def _count(self, codes, add):
+        """Take note of the classes of the samples that are learnt, besides those before if `add`."""
+
+    def _keepers(self, epochs):
+        """Return the callbacks of one training that restore the network which it is to leave."""
+        return []
+
+    def _words(self, trainer, trainers):
+        """Return what Trainer.fit shows as progress."""
+        return bool(self.verbose)
+
+    def _finish(self, trainers, validation):
+        """Set what is fitted from what is trained."""
+        self.network_, self.history_ = trainers[0].net, trainers[0].history
+
+    @property
+    def n_iter_(self):
+        """Epochs of the last training."""
+        return len(self.loss_curve_)
+
+    @property
+    def loss_curve_(self):
+        """The training loss of each epoch."""
+        return self.history_["train_loss"].tolist()
 
     def _run(self, X, function):
         """Return what the network's method of that name makes of the samples."""
         self._check_fitted(function)
         with _named(function):
             x = self._check_samples(X, False)
-        step = max(1, BLOCK * len(x) // x.size)
+        shape = self.network_.input.shape
+        step = max(1, BLOCK // (shape[0] if self.network_.input.codes else math.prod(shape)))
         blocks = (self.preprocess_.transform(x[i : i + step]) for i in range(0, len(x), step))
         return np.concatenate([getattr(self.network_, function)(block, self.threads) for block in blocks])
 
 
-class ImageConvClassifier(_ConvClassifier):
-    """A ConvNet that tells the class of small images.
-
-    Images are standardised channel by channel with the mean and deviation of the training images. Then come
-    convolutions with zero padding ("same"), each followed by batch normalisation, ReLU and 2 x 2 max-pooling, dense
-    layers with ReLU, and a dense layer with softmax. Along an axis of less than 4 pixels nothing is pooled.
-
-    Parameters
-    ----------
-    filters : int or tuple of int, optional
-        Filters of each convolution; by default 32, 64, 128, or less of these where so many poolings would leave less
-        than 2 pixels: for 8 x 8 images 32, 64.
-    kernel_size : int or (int, int)
-    hidden : int or tuple of int
-        Units of the dense layer between convolutions and classes, or of several; () for none.
-    dropout : float
-        Rate before every dense layer, in [0, 1).
-    batch_norm : bool
-        Normalise what convolutions give.
-    epochs : int
-        Times that :meth:`fit` goes over the training images.
-    batch_size : int
-    learning_rate : float or callable
-        Of AdamW. A number is the highest rate of one cycle over all epochs (:class:`fastconv.schedules.OneCycle`); in
-        :meth:`partial_fit`, the rate. Of a schedule of :mod:`fastconv.schedules`, or any function of the update, the
-        rate is taken as it is.
-    weight_decay : float
-        Of AdamW.
-    label_smoothing : float
-        In [0, 1), as in :class:`SoftmaxCrossEntropy`.
-    class_weight : None, "balanced" or dict
-        The weight of each label, 1 where the dict has none; "balanced" is N / (K n_y).
-    augment : list of Augmentation, optional
-        What is done with the training images at random, after standardisation (:mod:`fastconv.augment`).
-    early_stopping : bool
-        Hold part of the training images out and stop when their accuracy gets no better; the best parameters stay.
-    validation_fraction : float
-        What is held out of each class, in (0, 1); not all of it.
-    n_iter_no_change : int
-        Epochs without a better accuracy after which training stops.
-    warm_start : bool
-        Go on from the fitted parameters, if there are any, when :meth:`fit` is called: images and labels must be of the
-        kind that they were, and are standardised as they were.
-    image_shape : (height, width) or (height, width, channels), optional
-        What the rows of a table are, row-major; one number may be -1, what is left. By default square, one channel.
-    threads : int, optional
-        By default all that are allowed; the result does not depend on it.
-    verbose : bool
-        Show a progress bar.
-    random_state : int, RandomState or None
-        Of initial parameters, order, dropout, augmentation and what is held out. The same int, the same bits.
-
-    Attributes
-    ----------
-    classes_ : (K,) array
-        The labels, sorted.
-    n_features_in_ : int
-        Numbers of an image, height x width x channels.
-    network_ : Sequential
-        Its last layer gives the logits.
-    preprocess_ : Standardize
-    history_ : History
-        Of the last :meth:`fit`, or of all :meth:`partial_fit` since; not of a loaded classifier.
-
-    Notes
-    -----
-    X is (N, height, width, channels), or (N, height, width), of uint8 or any other real dtype. For what works with
-    tables alone, as much of scikit-learn does, it may be (N, features) with an image in each row. The range of the
-    numbers, 0 to 255 or 0 to 1, does not matter; but it must be one in training and prediction. Training takes a copy
-    of the images in float32.
-
-    References
-    ----------
-    Ioffe and Szegedy, "Batch normalization", 2015; Loshchilov and Hutter, "Decoupled weight decay regularization",
-    2019; Smith and Topin, "Super-convergence", 2018.
-
-    Examples
-    --------
-    >>> import fastconv as fc
-    >>> d = fc.datasets.load_digits()
-    >>> clf = fc.ImageConvClassifier(epochs=5, random_state=0).fit(d.data[d.train], d.target[d.train])
-    >>> clf.score(d.data[d.validation], d.target[d.validation]) > 0.95
-    True
-
-    Its parameters are searched as those of any other classifier:
-
-    >>> from sklearn.model_selection import GridSearchCV
-    >>> grid = {"filters": [(4,), (8,)], "batch_norm": [True, False]}
-    >>> search = GridSearchCV(fc.ImageConvClassifier(epochs=2, hidden=16, random_state=0), grid, cv=2)
-    >>> sorted(search.fit(d.data[:200], d.target[:200]).best_params_)
-    ['batch_norm', 'filters']
-    """
-
-    def __init__(
-        self, filters=None, kernel_size=3, hidden=128, dropout=0.25, batch_norm=True, epochs=20, batch_size=64,
-        learning_rate=0.005, weight_decay=0.01, label_smoothing=0.0, class_weight=None, augment=None,
-        early_stopping=False, validation_fraction=0.1, n_iter_no_change=10, warm_start=False, image_shape=None,
-        threads=None, verbose=False, random_state=None,
-    ):  # fmt: skip
-        self.filters = filters
-        self.kernel_size = kernel_size
-        self.hidden = hidden
-        self.dropout = dropout
-        self.batch_norm = batch_norm
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.label_smoothing = label_smoothing
-        self.class_weight = class_weight
-        self.augment = augment
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
-        self.image_shape = image_shape
-        self.threads = threads
-        self.verbose = verbose
-        self.random_state = random_state
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        return tags
-
-    def _check_samples(self, X, reset):
-        """Return images (N, H, W, C), of the network's input where one is fitted."""
-        x = X if hasattr(X, "ndim") else np.asarray(X)
-        shape = None if reset else self.network_.input.shape
-        if x.ndim > 2:
-            found = (*x.shape[1:], 1)[:3] if x.ndim < 5 else x.shape[1:]
-            if x.ndim > 4 or (shape is not None and found != shape):
-                wanted = "height, width, channels" if shape is None else ", ".join(map(str, shape))
-                raise ShapeError(f"expected images (N, {wanted}), got {x.shape}")
-            shape, x = found, np.asarray(x).reshape(len(x), math.prod(found))
-        elif x.ndim == 2 and shape is None:
-            shape = self._image_shape(x.shape[1])
-        x = validate_data(self, x, reset=reset)
-        return x.reshape(len(x), *shape)
-
-    def _image_shape(self, n):
-        """Return the shape of an image that is a row of n numbers."""
-        if self.image_shape is None:
-            if math.isqrt(n) ** 2 != n:
-                raise ShapeError(
-                    f"expected images (N, height, width, channels), or rows of square images; for rows of {n} numbers "
-                    "give image_shape=(height, width, channels)"
-                )
-            return (math.isqrt(n), math.isqrt(n), 1)
-        try:
-            height, width, channels = (*self.image_shape, 1) if len(self.image_shape) == 2 else self.image_shape
-            return np.empty(n, np.bool_).reshape(height, width, channels).shape
-        except (TypeError, ValueError):
-            raise ShapeError(f"expected an image_shape for rows of {n} numbers, got {self.image_shape!r}") from None
-
-    def _network(self, x, n_classes, seed):
-        (height, width), filters = x.shape[1:3], self.filters
-        if filters is None:
-            filters = (32, 64, 128)[: max(1, int(math.log2(max(height, width))) - 1)]
-        layers = []
-        for n in _several(filters):
-            layers += [Conv2D(n, self.kernel_size, padding="same", bias=not self.batch_norm)]
-            layers += [BatchNorm(), ReLU()] if self.batch_norm else [ReLU()]
-            pool = 2 if height >= 4 else 1, 2 if width >= 4 else 1
-            if pool != (1, 1):
-                layers.append(MaxPool2D(pool))
-            height, width = height // pool[0], width // pool[1]
-        layers.append(Flatten())
-        for units in _several(self.hidden):
-            layers += [Dropout(self.dropout), Dense(units), ReLU()]
-        layers += [Dropout(self.dropout), Dense(n_classes)]
-        return Sequential(layers, ImageInput(*x.shape[1:]), seed=seed)
-
-    def _fit_input(self, x):
-        return preprocess.Standardize(per="channel").fit(x)
-
-    def _describe_input(self):
-        described = self.preprocess_.to_dict()
-        return described | {"arrays": {name: array.tolist() for name, array in described["arrays"].items()}}
-
-    def _restore_input(self, described):
-        shape = self.network_.input.shape
-        self.preprocess_ = preprocess.from_dict(described)
-        self.preprocess_.transform(np.empty((0, *shape)))
-        self.n_features_in_ = math.prod(shape)
+def dict_weights(weights, classes):
+    """Return the weight of each class from a dict of labels."""
+    with _named("class_weight"):
+        return compute_class_weight(weights, classes=classes, y=classes)
 
 
 def _sorted(labels, function):
@@ -495,11 +381,6 @@ def _sorted(labels, function):
         return np.unique(labels, return_inverse=True)
     except TypeError:
         raise DTypeError(f"{function}: expected labels of one kind that can be sorted, got {labels[:5]!r}") from None
-
-
-def _several(value):
-    """Return a tuple of one value, or the values that are given already."""
-    return value if isinstance(value, (tuple, list)) else (value,)
 
 
 def _plain(value):
