@@ -230,7 +230,7 @@ class TextFile:
                     if not labels or not labels[0].strip():
                         raise DataError(f"expected a label, got none, {string!r:.80}")
                     if not string.strip():
-                        raise DataError("expected a string, got an empty one")
+                        raise DataError("expected a string, got white space")
                     block.labels.append(labels[0].strip())
             except DataError as error:
                 raise DataError(f"{self.shown}, line {number}: {error}") from None

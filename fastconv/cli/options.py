@@ -1,6 +1,7 @@
 """What the commands share: types of arguments, options, messages."""
 
 import argparse
+import math
 import os
 import sys
 
@@ -51,13 +52,25 @@ def positive(text):
 
 def share(text):
     """Return a number from 0 to 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
+    value = _number(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
     return value
+
+
+def rate(text):
+    """Return a number above 0."""
+    value = _number(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return value
+
+
+def _number(text):
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def integers(text):

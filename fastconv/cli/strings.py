@@ -13,7 +13,7 @@ import numpy as np
 
 from fastconv.classifier import load_classifier
 from fastconv.cli.evaluation import Evaluation
-from fastconv.cli.options import check_target, command, positive, put, seed, share, tell, threads
+from fastconv.cli.options import check_target, command, positive, put, rate, seed, share, tell, threads
 from fastconv.errors import DataError, ModelFormatError, RangeError
 from fastconv.files import write_atomically
 from fastconv.textfiles import FORMATS, SURROGATES, TextFile
@@ -22,6 +22,15 @@ LABELS = 100_000
 """Characters of all labels together, at most: they have to fit in a model file's header."""
 UNKNOWN = 5
 """Labels that the model does not know of which is told."""
+NUMBERS = {
+    "epochs": "passes over the data (default: by the number of strings)",
+    "filters": "filters of each network of the ensemble",
+    "kernel-size": "characters that a filter sees",
+    "members": "networks of the ensemble",
+    "batch-size": "strings of a batch",
+    "max-length": "characters of a string that are read at most",
+}
+"""Parameters of CharConvClassifier, which has their defaults."""
 BREAKS = re.compile("[\t\n\r]")
 
 FILES = """files:
@@ -74,20 +83,16 @@ INFO = """examples:
 def add(commands):
     """Add the commands to a parser."""
     p = command(commands, "train", train, "train a classifier of strings on a file of strings and labels", TRAIN)
-    _data(p)
+    _labelled_data(p)
     p.add_argument("--model", required=True, metavar="FILE", help="the model file to write")
     p.add_argument(
         "--validation", type=share, default=0.1, metavar="SHARE",
         help="of each class held out to test on, 0 for none (default: 0.1)",
     )  # fmt: skip
     p.add_argument("--chart", metavar="FILE", help="draw the confusion matrix of what is held out into a PNG file")
-    p.add_argument("--epochs", type=positive, help="passes over the data (default: by the number of strings)")
-    p.add_argument("--filters", type=positive, help="filters of each network of the ensemble")
-    p.add_argument("--kernel-size", type=positive, help="characters that a filter sees")
-    p.add_argument("--members", type=positive, help="networks of the ensemble")
-    p.add_argument("--batch-size", type=positive, help="strings of a batch")
-    p.add_argument("--learning-rate", type=float, help="the highest of the one-cycle schedule")
-    p.add_argument("--max-length", type=positive, help="characters of a string that are read at most")
+    for name, text in NUMBERS.items():
+        p.add_argument(f"--{name}", type=positive, metavar="N", help=text)
+    p.add_argument("--learning-rate", type=rate, metavar="RATE", help="the highest of the one-cycle schedule")
     p.add_argument("--keep", choices=["start", "end"], help="which part is read of longer strings (default: start)")
     p.add_argument("--keep-case", dest="lowercase", action="store_const", const=False, help="let case matter")
     p.add_argument("--strip-accents", action="store_const", const=True, help="let accents not matter")
@@ -99,14 +104,14 @@ def add(commands):
     threads(p)
 
     p = command(commands, "test", test, "tell how well a model does on a file of strings and labels", TEST)
-    _data(p)
+    _labelled_data(p)
     _model(p)
     p.add_argument("--chart", metavar="FILE", help="draw the confusion matrix into a PNG file")
     threads(p)
 
     p = command(commands, "predict", predict, "print the label and its probability for each string of a file", PREDICT)
     p.add_argument("data", nargs="?", default="-", metavar="FILE", help="the strings (default: standard input)")
-    _reading(p)
+    _reading(p, FORMATS)
     _model(p)
     p.add_argument("--top-k", type=positive, default=1, metavar="K", help="likeliest labels to print (default: 1)")
     p.add_argument("--reject-below", type=share, metavar="P", help="give no label where it is less probable")
@@ -125,14 +130,14 @@ def add(commands):
     p.add_argument("model", nargs="?", metavar="FILE", help="a model file")
 
 
-def _data(p):
+def _labelled_data(p):
     p.add_argument("data", metavar="DATA", help="the file of strings and labels; - is standard input")
-    _reading(p)
+    _reading(p, FORMATS[1:])
     p.add_argument("--label", metavar="COLUMN", help="the column or key of the label")
 
 
-def _reading(p):
-    p.add_argument("--input-format", choices=FORMATS, help="of the file (default: what its suffix says)")
+def _reading(p, formats):
+    p.add_argument("--input-format", choices=formats, help="of the file (default: what its suffix says)")
     p.add_argument("--text", metavar="COLUMN", help="the column or key of the string")
     p.add_argument(
         "--errors", choices=["strict", "replace"], default="strict",
@@ -172,9 +177,9 @@ def train(options):
     sizes = np.minimum(np.rint(options.validation * counts), counts - 1)
     rows, held_out = hold_out(codes, sizes, np.random.default_rng(options.seed).permutation(len(codes)))
     tell(f"{len(rows)} strings to train, {len(held_out)} to validate, {len(index)} classes")
-    names = ("epochs", "filters", "kernel_size", "members", "batch_size", "learning_rate", "max_length", "keep")
-    settings = {name: getattr(options, name) for name in (*names, "lowercase", "strip_accents")}
-    settings = {name: value for name, value in settings.items() if value is not None}
+    names = [name.replace("-", "_") for name in NUMBERS]
+    names += ["learning_rate", "keep", "lowercase", "strip_accents"]
+    settings = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     clf = CharConvClassifier(
         class_weight=None if options.class_weight == "none" else options.class_weight, random_state=options.seed,
         threads=options.threads, verbose=sys.stderr.isatty(), **settings,
@@ -183,12 +188,13 @@ def train(options):
     with contextlib.redirect_stdout(sys.stderr):
         validation = (strings[held_out], labels[held_out]) if len(held_out) else None
         clf.fit(strings[rows], labels[rows], validation=validation)
+    clf.set_params(verbose=False)  # the file does not tell whether there was a terminal
     tell(clf.predictor_.info())
-    tell(f"{clf.n_iter_} epochs in {time.perf_counter() - start:.1f} s")
+    tell(f"{clf.n_iter_} epochs in {time.perf_counter() - start:.1f} s, temperature {clf.temperature_:.2f}")
     if len(held_out):
         evaluation = Evaluation(list(index))
         evaluation.add(codes[held_out], clf.predict_proba(strings[held_out]))
-        tell(f"\nvalidation accuracy {evaluation.accuracy:.1%}\n{evaluation.report()}\n")
+        tell(f"\nof what was held out:\n{evaluation.report()}\n")
         _draw(options, evaluation, "Confusion matrix of what was held out")
     clf.save(options.model)
     tell(f"written: {options.model}")
