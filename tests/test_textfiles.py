@@ -232,7 +232,8 @@ def test_standard_input_that_is_closed(monkeypatch):
 FORMATS = st.sampled_from(["lines", "tsv", "csv", "jsonl", "fasttext", None])
 PIECES = st.sampled_from(
     [b"\n", b"\r", b"\t", b",", b'"', b" ", b"\0", b"{", b"}", b'{"text": "a", "label": "b"}', b'"\\ud800"',
-     b"__label__", b"text,label\n", b"text\tlabel\n", b"\xef\xbb\xbf", b"\xff\xfe", b"\xed\xa0\x80", "é😀\u2028\x85".encode(), b"a"]
+     b"__label__", b"text,label\n", b"text\tlabel\n", b"\xef\xbb\xbf", b"\xff\xfe",
+     b"\xed\xa0\x80", "é😀\u2028\x85".encode(), b"a"]
 )  # fmt: skip
 BYTES = st.one_of(st.binary(max_size=60), st.lists(PIECES, max_size=25).map(b"".join), st.text().map(str.encode))
 
