@@ -265,10 +265,9 @@ def test(options):
         raise DataError(f"{file.shown}: no lines")
     if unknown:
         shown = ", ".join(f"{label!r:.80} ({n})" for label, n in unknown.items())
-        more = ", ..." * (unknown.total() < evaluation.matrix[-1].sum())
-        tell(
-            f"{evaluation.matrix[-1].sum()} strings have labels that the model does not know, all wrong: {shown}{more}"
-        )
+        n = int(evaluation.matrix[-1].sum())
+        shown += ", ..." * (unknown.total() < n)
+        tell(f"{n} strings have labels that the model does not know, all wrong: {shown}")
     put(evaluation.report() + "\n")
     _draw(options, evaluation, "Confusion matrix")
 
