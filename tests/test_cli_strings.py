@@ -289,6 +289,11 @@ class TestPredict:
             assert out.count("\n") in lines
             assert ("standard input, line 100001, byte 2: expected UTF-8" in err) == bool(status)
 
+    def test_an_output_that_is_closed(self, model, names, monkeypatch, capsys):
+        monkeypatch.setattr(sys, "stdout", None)
+        assert main(["predict", str(names), "--model", model]) == 2
+        assert capsys.readouterr().err == "fastconv: error: standard output: it is closed\n"
+
     def test_a_reject_label_needs_a_probability(self, model, fails):
         assert "--reject-label: expected --reject-below" in fails("predict", "--model", model, "--reject-label", "?")
         assert "columns or keys, got 'lines'" in fails("predict", "--model", model, "--text", "name")

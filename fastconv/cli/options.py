@@ -102,5 +102,7 @@ def tell(line):
 
 def put(text):
     """Write data to standard output, in UTF-8 whatever the locale, at once."""
+    if sys.stdout is None:
+        raise DataError("standard output: it is closed")
     sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
     sys.stdout.buffer.flush()
