@@ -50,9 +50,9 @@ _NAMES = {
     "show_config": "config",
 }
 _MODULES = (
-    "augment", "bench", "classifier", "cli", "config", "datasets", "engine", "errors", "estimators", "functional",
-    "geometry", "imbalance", "kernels", "layers", "losses", "modelfile", "models", "network", "optim", "plots",
-    "preprocess", "reference", "reproduce", "schedules", "search", "text", "textfiles", "training",
+    "augment", "bench", "calibration", "classifier", "cli", "config", "datasets", "engine", "errors", "estimators",
+    "functional", "geometry", "imbalance", "kernels", "layers", "losses", "modelfile", "models", "network", "ngrams",
+    "optim", "plots", "preprocess", "reference", "reproduce", "schedules", "search", "text", "textfiles", "training",
 )  # fmt: skip
 __all__ = [*_NAMES, "__version__"]
 

@@ -144,7 +144,8 @@ def fit_temperature(logits, labels, sample_weight=None):
         shares -= shares.max(axis=1, keepdims=True)
         np.exp(shares, out=shares)
         shares /= shares.sum(axis=1, keepdims=True)
-        mean, square = np.einsum("nk,nk->n", shares, gaps), np.einsum("nk,nk,nk->n", shares, gaps, gaps)
+        parts = shares * gaps
+        mean, square = parts.sum(axis=1), np.einsum("nk,nk->n", parts, gaps)
         return np.sum(weights * mean), np.sum(weights * (square - mean**2))
 
     if not gaps.any():

@@ -6,14 +6,19 @@ cividis for areas, tints of blue and vermillion for two classes.
 """
 
 import re
+from itertools import cycle
 
 import numpy as np
+
+from fastconv.arrays import positive
+from fastconv.calibration import reliability
+from fastconv.ngrams import strongest_ngrams
 
 try:
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
-    from matplotlib.ticker import FuncFormatter, LogFormatter
+    from matplotlib.ticker import FuncFormatter, LogFormatter, MaxNLocator
 except ImportError as error:
     raise ImportError("fastconv.plots needs matplotlib: pip install fastconv[plot]") from error
 
@@ -26,17 +31,26 @@ TWO_CLASSES = LinearSegmentedColormap.from_list("two classes", ["#9cc8e6", "whit
 """Tints of blue and vermillion, for the probability of one of two classes."""
 WIDTH = 6.2
 """Inches."""
+LABELS = 32
+"""Classes along an axis that have room for a label each."""
+LONGEST = 24
+"""Characters of a class's name."""
+LEGIBLE = 4.5
+"""Points; smaller numbers are left out."""
 
 
-def confusion_matrix(matrix, class_names, title):
+def confusion_matrix(matrix, class_names, title=""):
     """Return a figure of a confusion matrix: shares of each true class as colours, counts as numbers.
+
+    Of more than 32 classes only some are labelled, and numbers that would be too small to read are left out.
 
     Parameters
     ----------
     matrix : (K, K) int
         Row: true class, column: predicted class.
-    class_names : list of str
-    title : str
+    class_names : sequence of str
+        Or of other labels. Long names are cut.
+    title : str, optional
 
     Returns
     -------
@@ -63,24 +77,35 @@ def _heat_map(shares, words, row_names, column_names, height, label):
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(100 * shares, cmap="cividis", vmin=0, vmax=100)
-    size = min(11, 130 / shares.shape[1])
-    for row, column in np.argwhere(words != ""):
+    size = min(11, 130 / shares.shape[1], 440 / shares.shape[1] / max(1, np.strings.str_len(words).max()))
+    names = 9 if max(shares.shape) <= 24 else 7
+    for row, column in np.argwhere(words != "") if size >= LEGIBLE else ():
         colour = "black" if shares[row, column] > 0.55 else "white"
         axes.text(column, row, words[row, column], ha="center", va="center", color=colour, fontsize=size)
-    axes.set_xticks(range(len(column_names)), column_names, rotation=90, fontsize=9)
-    axes.set_yticks(range(len(row_names)), row_names, fontsize=9)
-    axes.tick_params(length=0)
+    axes.set_xticks(*_thinned(column_names), rotation=90, fontsize=names, parse_math=False)
+    axes.set_yticks(*_thinned(row_names), fontsize=names, parse_math=False)
+    axes.tick_params(length=0 if max(shares.shape) <= LABELS else 2)
     figure.colorbar(image, ax=axes, label=label, shrink=0.8, pad=0.02)
     return figure
 
 
+def _thinned(names):
+    """Return the places of the names that are shown, evenly spaced, and the names, cut where they are long."""
+    step = -(-len(names) // LABELS)
+    shown = [str(name) for name in names[::step]]
+    return range(0, len(names), step), [n if len(n) <= LONGEST else n[: LONGEST - 1] + "…" for n in shown]
+
+
 def loss_curves(histories):
-    """Return a figure of the losses and of the validation accuracy over the updates.
+    """Return a figure of the losses and of the accuracy over the updates.
+
+    The accuracy is the validation's; where there is no validation it is that of the training batches.
 
     Parameters
     ----------
-    histories : dict of str to History or list of dict
-        By label; records with ``update``, ``train_loss``, ``validation_loss`` and ``validation_accuracy``.
+    histories : History, list of dict, or dict of str to either
+        By label, if there are several; records with ``update``, ``train_loss`` and, where there was a validation,
+        ``validation_loss`` and ``validation_accuracy``, else ``train_accuracy``.
 
     Returns
     -------
@@ -93,28 +118,149 @@ def loss_curves(histories):
     >>> len(plots.loss_curves({"plain": [record]}).axes)
     2
     """
+    histories = histories if isinstance(histories, dict) else {"": histories}
+    runs = {label: getattr(history, "records", history) for label, history in histories.items()}
+    validated = any("validation_loss" in record for records in runs.values() for record in records)
+    accuracy = "validation_accuracy" if validated else "train_accuracy"
     figure = Figure(figsize=(WIDTH, 6.0), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
     handles = []
-    for (label, history), colour in zip(histories.items(), COLOURS, strict=False):
-        records = getattr(history, "records", history)
-        updates = [record["update"] for record in records]
-        marker = {"marker": "o", "markersize": 3}
-        upper.plot(updates, [record["train_loss"] for record in records], color=colour, **marker)
-        upper.plot(updates, [record["validation_loss"] for record in records], color=colour, linestyle="--", **marker)
-        lower.plot(updates, [100 * record["validation_accuracy"] for record in records], color=colour, **marker)
-        handles.append(Line2D([], [], color=colour, label=label))
-    handles.append(Line2D([], [], color=GREY, label="training batches"))
-    handles.append(Line2D([], [], color=GREY, linestyle="--", label="validation"))
+    for (label, records), colour in zip(runs.items(), cycle(COLOURS)):
+        style = {"color": colour, "marker": "o" if len(records) <= 100 else None, "markersize": 3}
+        for axes, key, factor, line in (
+            (upper, "train_loss", 1, "-"),
+            (upper, "validation_loss", 1, "--"),
+            (lower, accuracy, 100, "-"),
+        ):
+            points = [(record["update"], factor * record[key]) for record in records if key in record]
+            if points:
+                axes.plot(*zip(*points, strict=True), linestyle=line, **style)
+        if label:
+            handles.append(Line2D([], [], color=colour, label=label))
+    if validated:
+        handles.append(Line2D([], [], color=GREY, label="training batches"))
+        handles.append(Line2D([], [], color=GREY, linestyle="--", label="validation"))
     upper.set_ylabel("loss (nats)")
     upper.set_ylim(bottom=0)
-    lower.set_ylabel("validation accuracy (%)")
+    lower.set_ylabel(f"{'validation' if validated else 'training'} accuracy (%)")
     lower.set_ylim(bottom=0)
     lower.set_xlabel("updates")
     lower.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
     figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=9, frameon=False)
+    return figure
+
+
+def reliability_diagram(probabilities, labels, bins=15, sample_weight=None, title=""):
+    """Return a figure of how often predictions are right over how confident they are, and how many there are.
+
+    Above, each bin's accuracy stands at its mean confidence; on the diagonal probabilities mean what they say, and the
+    lines to it are what the expected calibration error is the mean of. Below is each bin's share of the samples.
+
+    Parameters
+    ----------
+    probabilities : (N, K) array
+    labels : (N,) int
+        0..K-1.
+    bins : int
+    sample_weight : (N,) array, optional
+        As for :func:`fastconv.calibration.reliability`.
+    title : str, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    References
+    ----------
+    Guo et al., "On calibration of modern neural networks", 2017, figure 1.
+
+    Examples
+    --------
+    >>> from fastconv import plots
+    >>> figure = plots.reliability_diagram([[0.75, 0.25], [0.4, 0.6]], [0, 0])
+    >>> [axes.get_ylabel() for axes in figure.axes]
+    ['accuracy (%)', 'samples (%)']
+    """
+    table = reliability(probabilities, labels, bins, sample_weight)
+    there = table["share"] > 0
+    confidence, accuracy, share = (100 * table[name][there] for name in ("confidence", "accuracy", "share"))
+    error = np.sum(share * np.abs(accuracy - confidence)) / 100
+    figure = Figure(figsize=(WIDTH * 0.8, WIDTH), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    upper.plot([0, 100], [0, 100], color=GREY, linestyle="--", label="probabilities that mean what they say")
+    upper.vlines(confidence, np.minimum(accuracy, confidence), np.maximum(accuracy, confidence), color=VERMILLION)
+    upper.plot(
+        confidence, accuracy, color=BLUE, marker="o", label=f"{len(labels):,} samples, calibration error {error:.1f} %"
+    )
+    edges = np.linspace(0, 100, bins + 1)
+    lower.stairs(100 * table["share"], edges, color=BLUE, fill=True)
+    lower.set_ylim(0, 105 * table["share"].max())
+    upper.set(ylabel="accuracy (%)", xlim=(0, 100), ylim=(0, 102), title=title)
+    lower.set(xlabel="confidence: probability of the likeliest class (%)", ylabel="samples (%)")
+    for axes in (upper, lower):
+        axes.grid(alpha=0.3)
+        axes.set_axisbelow(True)
+    figure.legend(loc="outside upper center", fontsize=9, frameon=False)
+    return figure
+
+
+def filter_ngrams(net, alphabet, strings, filters=16, top=5, keep="start"):
+    """Return a figure of the n-grams that the filters of a character network's first layer respond to most.
+
+    Parameters
+    ----------
+    net : Sequential
+    alphabet : Alphabet
+    strings : sequence of str
+        As for :func:`fastconv.ngrams.strongest_ngrams`, which see for how n-grams are written; a space is ``␣``.
+    filters : int
+        How many to show, those with the largest responses first.
+    top : int
+        N-grams of a filter.
+    keep : {"start", "end"}
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel for each filter, with bars of the responses before the activation.
+
+    Examples
+    --------
+    >>> import fastconv as fc
+    >>> alphabet = fc.Alphabet("ab")
+    >>> net = fc.Sequential([fc.OneHotConv1D(2, 2), fc.Flatten()], input=fc.OneHotInput(length=3, depth=2))
+    >>> net.params["0.w"][..., 0], net.params["0.w"][..., 1] = [[1, 0], [0, 1]], [[0, 3], [3, 0]]
+    >>> figure = fc.plots.filter_ngrams(net, alphabet, ["ab", "ba"], top=2)
+    >>> [(axes.get_title(), [label.get_text() for label in axes.get_yticklabels()]) for axes in figure.axes]
+    [('filter 1', ['ba', 'b·']), ('filter 0', ['ab', 'a·'])]
+    """
+    filters = positive("filter_ngrams: filters", filters)
+    strongest = strongest_ngrams(net, alphabet, strings, top, keep)
+    shown = sorted(range(len(strongest)), key=lambda f: -strongest[f][0][1])[:filters]
+    longest = max(len(ngram) for f in shown for ngram, _ in strongest[f])
+    columns = max(1, min(4, len(shown), 40 // longest))
+    lines = -(-len(shown) // columns)
+    bars = max(map(len, strongest))
+    figure = Figure(figsize=(WIDTH, 0.6 + lines * (0.35 + 0.16 * bars)), layout="constrained")
+    grid = figure.subplots(lines, columns, sharex=True, squeeze=False)
+    for axes, f in zip(grid.flat, shown, strict=False):
+        ngrams, responses = zip(*strongest[f], strict=True)
+        axes.barh(range(len(ngrams)), responses, color=BLUE)
+        words = [ngram.replace(" ", "␣") for ngram in ngrams]
+        axes.set_yticks(range(len(ngrams)), words, fontsize=8, family="monospace", parse_math=False)
+        axes.set_ylim(bars - 0.4, -0.6)
+        axes.set_title(f"filter {f}", fontsize=9, pad=3)
+        axes.tick_params(labelsize=8, length=2)
+        axes.grid(axis="x", alpha=0.3)
+        axes.set_axisbelow(True)
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+    for axes in grid.flat[len(shown) :]:
+        axes.set_axis_off()
+    for axes in grid.flat[max(0, len(shown) - columns) : len(shown)]:
+        axes.tick_params(labelbottom=True)
+    figure.supxlabel("response before the activation", fontsize=10)
     return figure
 
 

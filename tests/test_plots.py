@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+import fastconv as fc
 from fastconv import plots
+from fastconv.errors import RangeError
 
 LANGUAGES = [f"Language {i}" for i in range(18)]
 
@@ -47,37 +49,71 @@ def roofline_result():
     return {"rows": rows, "peaks": {"base": 56.0, "avx512": 242.0}, "bandwidths": bandwidths}
 
 
+def confusion(rng, classes, largest):
+    return rng.integers(0, largest, (classes, classes)) + np.diag(rng.integers(0, 20 * largest, classes))
+
+
+def probabilities(rng):
+    shares = rng.dirichlet(np.full(4, 0.4), 300)
+    return shares, np.array([rng.choice(4, p=share) for share in shares])
+
+
+def character_network(filters=6, kernel_size=3, **options):
+    alphabet = fc.Alphabet("ab $", markers=True, **options)
+    layers = [fc.OneHotConv1D(filters, kernel_size), fc.ReLU(), fc.GlobalMaxPool1D(), fc.Dense(2)]
+    return fc.Sequential(layers, input=fc.OneHotInput(8, len(alphabet))), alphabet
+
+
 def points(rng):
     return rng.normal(size=(40, 2)), np.arange(40) % 2
 
 
 def figures():
-    """One figure of each kind, of a size that the study has."""
+    """What draws a figure of each kind, of sizes that studies and users have."""
     rng = np.random.default_rng(0)
     shares = {label: rng.random(18).tolist() for label in ("here", "original")}
     return {
-        "confusion_matrix": plots.confusion_matrix(rng.integers(0, 15, (18, 18)), LANGUAGES, "Validation names"),
-        "heat_map": plots.heat_map(rng.random((16, 10)), LANGUAGES[:16], LANGUAGES[:10], "class", "loss", "share (%)"),
-        "loss_curves": plots.loss_curves({"plain": [record(10, 2.0), record(20, 1.0)], "weighted": [record(10, 2.5)]}),
-        "decision_regions": plots.decision_regions(
+        "confusion_matrix": lambda: plots.confusion_matrix(
+            rng.integers(0, 15, (18, 18)), LANGUAGES, "Validation names"
+        ),
+        "confusion_matrix of 2": lambda: plots.confusion_matrix(confusion(rng, 2, 90_000), ["$spam$", "ham"], "Mails"),
+        "confusion_matrix of 32": lambda: plots.confusion_matrix(
+            confusion(rng, 32, 20), [f"{i}th language" for i in range(32)]
+        ),
+        "confusion_matrix of 200": lambda: plots.confusion_matrix(
+            confusion(rng, 200, 9), ["a class of a long name"] * 200, "t"
+        ),
+        "heat_map": lambda: plots.heat_map(
+            rng.random((16, 10)), LANGUAGES[:16], LANGUAGES[:10], "class", "loss", "share (%)"
+        ),
+        "loss_curves": lambda: plots.loss_curves(
+            {"plain": [record(10, 2.0), record(20, 1.0)], "weighted": [record(10, 2.5)]}
+        ),
+        "loss_curves without validation": lambda: plots.loss_curves(
+            [{"update": 1, "train_loss": 2.0, "train_accuracy": 0.2}]
+        ),
+        "reliability_diagram": lambda: plots.reliability_diagram(*probabilities(rng), title="Names"),
+        "filter_ngrams": lambda: plots.filter_ngrams(*character_network(), ["ab", "b a", "$a$"]),
+        "filter_ngrams of bytes": lambda: plots.filter_ngrams(*character_network(2, byte_fallback=True), ["éàü"]),
+        "decision_regions": lambda: plots.decision_regions(
             {f"iteration {i}": lambda p: 1 / (1 + np.exp(p[:, 0])) for i in (1, 19, 150)},
             *points(rng),
             ("outer", "inner"),
         ),
-        "accuracy_by_class": plots.accuracy_by_class(LANGUAGES, shares, "By language"),
-        "timing_bars": plots.timing_bars(timing_rows()),
-        "prediction_bars": plots.prediction_bars(prediction_rows()),
-        "curves": plots.curves(
+        "accuracy_by_class": lambda: plots.accuracy_by_class(LANGUAGES, shares, "By language"),
+        "timing_bars": lambda: plots.timing_bars(timing_rows()),
+        "prediction_bars": lambda: plots.prediction_bars(prediction_rows()),
+        "curves": lambda: plots.curves(
             {"a": {"x": ([1, 9], [1.5, 12.0])}}, "rate", "cost (nats)", logarithmic=True, rates=True
         ),
-        "roofline": plots.roofline(roofline_result()),
-        "gradient_errors": plots.gradient_errors([2, 18], {"F1": [1e-11, 1e-9]}, {"F1": [1e-10, 1e-4]}, 1e-6),
+        "roofline": lambda: plots.roofline(roofline_result()),
+        "gradient_errors": lambda: plots.gradient_errors([2, 18], {"F1": [1e-11, 1e-9]}, {"F1": [1e-10, 1e-4]}, 1e-6),
     }
 
 
 @pytest.fixture(params=figures())
 def figure(request):
-    return figures()[request.param]
+    return figures()[request.param]()
 
 
 def boxes(canvas, texts):
@@ -147,6 +183,33 @@ def test_a_confusion_matrix_shows_counts_as_numbers_and_shares_of_the_true_class
     np.testing.assert_array_equal(axes.images[0].get_array(), [[75, 25, 0], [0, 0, 0], [0, 0, 100]])
 
 
+def test_of_many_classes_only_some_are_labelled_at_their_places_and_there_are_no_numbers():
+    names = [f"class {i}" for i in range(200)]
+    axes = plots.confusion_matrix(np.eye(200, dtype=int), names).axes[0]
+    for places, labels in ((axes.get_xticks(), axes.get_xticklabels()), (axes.get_yticks(), axes.get_yticklabels())):
+        assert 20 <= len(labels) <= 32
+        assert [label.get_text() for label in labels] == [names[place] for place in places]
+    assert not axes.texts
+
+
+@pytest.mark.parametrize(("classes", "largest"), [(2, 10**7), (10, 10**4), (18, 10**3), (18, 10**5)])
+def test_numbers_of_a_confusion_matrix_do_not_overlap(classes, largest):
+    names = np.arange(classes)
+    figure = plots.confusion_matrix(np.full((classes, classes), largest - 1), names)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    numbers = [
+        box for box in boxes(canvas, figure.axes[0].texts) if box.y0 <= figure.axes[0].texts[0].get_window_extent().y1
+    ]
+    assert not any(a.overlaps(b) for i, a in enumerate(numbers) for b in numbers[i + 1 :])
+
+
+def test_names_of_classes_are_taken_literally_and_cut_where_they_are_long():
+    axes = plots.confusion_matrix(np.eye(2), ["$x$", "n" * 40]).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["$x$", "n" * 23 + "…"]
+    assert not any(label.get_parse_math() for label in axes.get_xticklabels() + axes.get_yticklabels())
+
+
 def test_a_heat_map_shows_shares_as_colours_and_as_numbers_in_percent():
     axes, bar = plots.heat_map([[0.25, 0.0], [1.0, 0.996]], ["r", "s"], ["a", "b"], "class", "loss", "share (%)").axes
     assert [text.get_text() for text in axes.texts] == ["25", "0", "100", "100"]
@@ -168,6 +231,75 @@ def test_loss_curves_take_a_history():
     history = History()
     history.records = [record(10, 2.0)]
     assert list(plots.loss_curves({"plain": history}).axes[0].lines[0].get_ydata()) == [2.0]
+
+
+def test_loss_curves_of_one_history_need_no_label():
+    figure = plots.loss_curves([record(10, 2.0)])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["training batches", "validation"]
+
+
+def test_loss_curves_without_validation_show_the_accuracy_in_training():
+    records = [{"update": i, "train_loss": 3.0 - i, "train_accuracy": i / 4} for i in (1, 2)]
+    upper, lower = plots.loss_curves({"plain": records}).axes
+    assert [list(line.get_ydata()) for line in upper.lines + lower.lines] == [[2.0, 1.0], [25.0, 50.0]]
+    assert lower.get_ylabel() == "training accuracy (%)"
+
+
+def test_loss_curves_leave_out_what_some_records_lack():
+    records = [{"update": 5, "train_loss": 3.0}, record(10, 2.0)]
+    upper, lower = plots.loss_curves({"plain": records}).axes
+    assert [list(line.get_xdata()) for line in upper.lines + lower.lines] == [[5, 10], [10], [10]]
+
+
+def test_loss_curves_show_all_of_many_histories():
+    assert len(plots.loss_curves({str(i): [record(10, 2.0)] for i in range(9)}).axes[1].lines) == 9
+
+
+def test_a_reliability_diagram_shows_accuracy_at_confidence_the_gaps_and_the_error():
+    shares = np.repeat([[0.75, 0.25], [0.15, 0.85]], [3, 1], axis=0)
+    figure = plots.reliability_diagram(shares, [0, 0, 1, 0], bins=4, title="Names")
+    upper, lower = figure.axes
+    diagonal, line = upper.lines
+    assert list(diagonal.get_xdata()) == list(diagonal.get_ydata()) == [0, 100]
+    np.testing.assert_allclose(line.get_xydata(), [[75, 200 / 3], [85, 0]])
+    gaps = [segment[:, 1] for segment in upper.collections[0].get_segments()]
+    np.testing.assert_allclose(gaps, [[200 / 3, 75], [0, 85]])
+    np.testing.assert_allclose(lower.patches[0].get_data().values, [0, 0, 75, 25])
+    np.testing.assert_allclose(lower.patches[0].get_data().edges, [0, 25, 50, 75, 100])
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words[1] == "4 samples, calibration error 27.5 %"  # (3 (75 - 66.7) + 85) / 4
+    assert upper.get_title() == "Names"
+
+
+def test_weights_count_in_a_reliability_diagram():
+    axes = plots.reliability_diagram([[0.9, 0.1], [0.9, 0.1]], [0, 1], sample_weight=[3, 1]).axes[0]
+    np.testing.assert_allclose(axes.lines[1].get_xydata(), [[90, 75]])
+
+
+def test_filter_ngrams_are_bars_of_the_responses_the_strongest_filters_first():
+    net, alphabet = character_network(3)
+    strings = ["ab", "b a", "$a$"]
+    strongest = fc.ngrams.strongest_ngrams(net, alphabet, strings, top=2)
+    order = sorted(range(3), key=lambda f: -strongest[f][0][1])[:2]
+    figure = plots.filter_ngrams(net, alphabet, strings, filters=2, top=2)
+    assert [axes.get_title() for axes in figure.axes] == [f"filter {f}" for f in order]
+    for axes, f in zip(figure.axes, order, strict=True):
+        shown = [label.get_text() for label in axes.get_yticklabels()]
+        assert shown == [ngram.replace(" ", "␣") for ngram, _ in strongest[f]]
+        assert [bar.get_width() for bar in axes.patches] == [response for _, response in strongest[f]]
+        assert axes.yaxis_inverted()
+
+
+def test_ngrams_of_dollar_signs_are_taken_literally():
+    figure = plots.filter_ngrams(*character_network(1), ["$a$"])
+    labels = figure.axes[0].get_yticklabels()
+    assert "$a$" in [label.get_text() for label in labels]
+    assert not any(label.get_parse_math() for label in labels)
+
+
+def test_filters_is_a_positive_integer():
+    with pytest.raises(RangeError, match="filter_ngrams: filters: expected a positive integer"):
+        plots.filter_ngrams(*character_network(), ["ab"], filters=0)
 
 
 def test_decision_regions_show_the_probability_the_line_at_a_half_and_the_points_of_each_class():

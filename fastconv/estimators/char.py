@@ -105,7 +105,7 @@ class CharConvClassifier(ConvClassifier):
         The training loss of each epoch, the members' mean.
     history_ : History
         The records of all members, one after the other; ``member`` counts them from 0. After a fit with a validation
-        set the last one has ``temperature``, and ``calibration_error`` with and ``calibration_error_before`` without it:
+        set the last one has ``temperature``, and ``calibration_error`` with it and ``calibration_error_before``:
         the expected calibration error on the validation set, weighted by class.
     temperature_ : float
         By which the logits are divided, 1 without a validation set.
