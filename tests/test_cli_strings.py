@@ -6,9 +6,12 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from unittest import mock
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
 import fastconv as fc
@@ -197,6 +200,16 @@ class TestPredict:
         labels, p = classifier.predict(strings), classifier.predict_proba(strings).max(axis=1)
         expected = [f"{s}\t{label}\t{q:.4f}" for s, label, q in zip(strings, labels, p, strict=True)]
         assert lines == [*expected, ""]
+
+    @settings(max_examples=300, deadline=None, derandomize=True, database=None)
+    @given(text=st.text(max_size=40))
+    def test_any_text_gives_a_line_of_three_fields_for_each_of_its_lines(self, model, text):
+        stdin, stdout = (io.TextIOWrapper(io.BytesIO(content)) for content in (text.encode(), b""))
+        with mock.patch.object(sys, "stdin", stdin), mock.patch.object(sys, "stdout", stdout):
+            assert main(["predict", "--model", model, "--threads", "1"]) == 0
+        lines = stdout.buffer.getvalue().decode().split("\n")[:-1]
+        assert len(lines) == len(text.removesuffix("\n").split("\n")) * bool(text)
+        assert all(line.count("\t") == 2 and "\r" not in line for line in lines)
 
     def test_no_lines_give_none(self, predict):
         assert predict("") == "" and predict("\n").count("\n") == 1

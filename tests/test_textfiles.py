@@ -8,7 +8,8 @@ import sys
 import tracemalloc
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fuzz_textfiles import PIECES, check, gather
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastconv import textfiles
@@ -28,16 +29,6 @@ def read(tmp_path):
         return gather(TextFile(str(path), **options))
 
     return run
-
-
-def gather(file):
-    strings, labels, lines = [], [], []
-    for block in file:
-        assert len(block.strings) == len(block.lines) > 0
-        strings += block.strings
-        labels += block.labels if file.labelled else []
-        lines += block.lines
-    return strings, labels, lines, file.skipped
 
 
 def written(format):
@@ -229,36 +220,13 @@ def test_standard_input_that_is_closed(monkeypatch):
         gather(TextFile("-"))
 
 
-FORMATS = st.sampled_from(["lines", "tsv", "csv", "jsonl", "fasttext", None])
-PIECES = st.sampled_from(
-    [b"\n", b"\r", b"\t", b",", b'"', b" ", b"\0", b"{", b"}", b'{"text": "a", "label": "b"}', b'"\\ud800"',
-     b"__label__", b"text,label\n", b"text\tlabel\n", b"\xef\xbb\xbf", b"\xff\xfe",
-     b"\xed\xa0\x80", "é😀\u2028\x85".encode(), b"a"]
+BYTES = st.one_of(st.binary(max_size=60), st.lists(st.sampled_from(PIECES), max_size=25).map(b"".join))
+
+
+@settings(max_examples=2000, deadline=None, derandomize=True, database=None)
+@given(
+    BYTES, st.integers(1, 40), st.sampled_from([*textfiles.FORMATS, None]), st.sampled_from(["strict", "replace"]),
+    st.booleans(), st.booleans(),
 )  # fmt: skip
-BYTES = st.one_of(st.binary(max_size=60), st.lists(PIECES, max_size=25).map(b"".join), st.text().map(str.encode))
-
-
-@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(BYTES, FORMATS, st.sampled_from(["strict", "replace"]), st.booleans(), st.integers(1, 40), st.booleans())
-def test_random_bytes_are_read_or_are_a_data_error(monkeypatch, content, format, errors, labelled, chunk, columns):
-    options = {"text": "2", "label": "1"} if columns and format in ("tsv", "csv") else {}
-    labelled &= format != "lines"
-    monkeypatch.setattr(textfiles, "CHUNK", chunk)
-    found = []
-    for size in (chunk, 1 << 18):
-        monkeypatch.setattr(textfiles, "CHUNK", size)
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-        try:
-            strings, labels, lines, skipped = gather(TextFile("-", format, errors=errors, labelled=labelled, **options))
-        except DataError as error:
-            assert str(error).startswith("standard input, line ")
-            found.append("error")
-            continue
-        assert all(string.encode() is not None for string in strings + labels)
-        assert lines == sorted(set(lines))
-        if labelled:
-            assert len(labels) == len(strings) and all(text.strip() for text in strings + labels)
-        elif format in ("lines", "jsonl", "fasttext", None):
-            assert len(strings) == len(content.removesuffix(b"\n").split(b"\n")) * bool(content)
-        found.append((strings, labels, lines, skipped))
-    assert found[0] == found[1]
+def test_random_bytes_are_read_or_are_a_data_error(content, chunk, format, errors, labelled, numbered):
+    check(content, chunk, format, errors, labelled, numbered)
