@@ -22,8 +22,8 @@ from fastconv.textfiles import FORMATS, TextFile
 PIECES = [
     b"\n", b"\n\n", b"\r", b"\r\n", b"\t", b",", b'"', b" ", b"\0", b"{", b"}", b"__label__", b"__label__a b", b"a",
     b"\\", b"text,label\n", b"text\tlabel\n", b'"a,\n""b"', b'{"text": "a", "label": "b"}', b'{"text": "\\ud800"}',
-    b'"label": 1', b"[" * 2000, b"9" * 5000, b"\xef\xbb\xbf", b"\xff\xfe", b"\xed\xa0\x80", b"\xc3", "é".encode(), "😀".encode(),
-    "\u2028\x85\x1c".encode(), "שלום".encode(),
+    b'"label": 1', b"[" * 2000, b"9" * 5000, b"\xef\xbb\xbf", b"\xff\xfe", b"\xed\xa0\x80", b"\xc3",
+    "é".encode(), "😀".encode(), "\u2028\x85\x1c".encode(), "שלום".encode(),
 ]  # fmt: skip
 
 
