@@ -146,7 +146,9 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
             seed = check_random_state(self.random_state).randint(2**31)
             self._start(x, classes, codes, self.learning_rate, seed, again, True)
         else:
-            self._count(codes, True)
+            self.class_count_ = self.class_count_ + np.bincount(codes, minlength=len(classes))
+            for trainer in self._trainers:
+                trainer.loss = self._loss(classes, self.class_count_)
         x = self.preprocess_.transform(x)
         try:
             for trainer in self._trainers:
@@ -303,7 +305,10 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
 
     def _start(self, x, classes, codes, rate, seed, again, running=False):
         """Set trainers of the networks that there are, or of new ones, and what they need."""
-        loss = self._loss(classes)
+        counts = np.bincount(codes, minlength=len(classes))
+        if running and again:
+            counts += getattr(self, "class_count_", 0)
+        loss = self._loss(classes, counts)
         members = positive("members", self.members)
         encoder = self.preprocess_ if again else self._fit_input(x)
         seeds = [(seed + i) % 2**31 for i in range(members)]
@@ -314,10 +319,11 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
             for net, seed in zip(nets, seeds, strict=False)
         ]  # fmt: skip
         self.preprocess_, self.classes_, self._nets, self._trainers = encoder, classes, nets, trainers
-        self._count(codes, running and again)
+        self.class_count_ = counts
         self._finish(trainers, None)
 
-    def _loss(self, classes):
+    def _loss(self, classes, counts):
+        """Return the loss of training, of classes that have so many samples."""
         weight = self.class_weight
         if isinstance(weight, dict):
             weight = dict_weights(weight, classes)
@@ -327,9 +333,6 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
         """Raise an error if the class weights need all labels at once."""
         if isinstance(self.class_weight, str):
             raise RangeError(f"partial_fit: class_weight is a dict or None, got {self.class_weight!r}")
-
-    def _count(self, codes, add):
-        """Take note of the classes of the samples that are learnt, besides those before if `add`."""
 
     def _keepers(self, epochs):
         """Return the callbacks of one training that restore the network which it is to leave."""
