@@ -52,7 +52,7 @@ _NAMES = {
 _MODULES = (
     "augment", "bench", "calibration", "classifier", "cli", "config", "datasets", "engine", "errors", "estimators",
     "functional", "geometry", "imbalance", "kernels", "layers", "losses", "modelfile", "models", "network", "ngrams",
-    "optim", "plots", "preprocess", "reference", "reproduce", "schedules", "search", "text", "training",
+    "optim", "plots", "preprocess", "reference", "reproduce", "schedules", "search", "text", "textfiles", "training",
 )  # fmt: skip
 __all__ = [*_NAMES, "__version__"]
 

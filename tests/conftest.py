@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
+from fastconv.cli import main
 from fastconv.engine import cpu, load
 
 pytest.register_assert_rewrite("reproduce_tools")
@@ -25,6 +26,19 @@ def level(request, monkeypatch):
 
     monkeypatch.setattr(fastconv.engine, "Program", load(request.param).Program)
     return request.param
+
+
+@pytest.fixture
+def fails(capsys):
+    """Run a command that must end with status 2 and nothing on standard output; return its message."""
+
+    def run(*arguments):
+        assert main(list(map(str, arguments))) == 2
+        out, err = capsys.readouterr()
+        assert out == "" and err.splitlines()[-1].startswith("fastconv: error: ")
+        return err
+
+    return run
 
 
 @pytest.fixture

@@ -12,86 +12,6 @@ import fastconv as fc
 from fastconv.bench import TASKS, suite, timing
 from fastconv.cli import main
 
-NAMES = {"Japanese": "Tanaka Suzuki Yamada Nakamura Kobayashi Watanabe Ishikawa Mori", "Polish": "Nowak Kowalski "
-         "Wisniewski Kaminski Lewandowski Zielinski Szymanski Wozniak"}  # fmt: skip
-
-
-@pytest.fixture
-def names(tmp_path):
-    path = tmp_path / "names.tsv"
-    path.write_text("".join(f"{name}\t{label}\n" for label, text in NAMES.items() for name in text.split()))
-    return path
-
-
-@pytest.fixture
-def model(tmp_path, names, capsys):
-    path = tmp_path / "names.safetensors"
-    assert main(["train", str(names), "--model", str(path), "--validation", "0", "--epochs", "60"]) == 0
-    capsys.readouterr()
-    return path
-
-
-def fails(capsys, *arguments):
-    """Run a command that must fail with status 2 and nothing on standard output; return its message."""
-    assert main(list(map(str, arguments))) == 2
-    out, err = capsys.readouterr()
-    assert out == "" and err.startswith("fastconv: error: ")
-    return err
-
-
-def test_train_then_predict(model, names, capsys):
-    assert main(["predict", str(names.parent / "names.txt"), "--model", str(model)]) == 2  # there is no such file
-    (names.parent / "names.txt").write_text("Tanaka\nkowalski\n\n")
-    capsys.readouterr()
-    assert main(["predict", str(names.parent / "names.txt"), "--model", str(model)]) == 0
-    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    assert [line[0] for line in lines] == ["Tanaka", "kowalski", ""]
-    assert [line[1] for line in lines[:2]] == ["Japanese", "Polish"]
-    assert all(0.5 <= float(line[2]) <= 1 for line in lines)
-
-
-def test_train_tells_the_accuracy_of_what_it_holds_out(tmp_path, names, capsys):
-    assert main(["train", str(names), "--model", str(tmp_path / "m"), "--validation", "0.25", "--epochs", "5"]) == 0
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "12 strings to train, 4 to validate, 2 classes" in err and "validation accuracy" in err
-    assert fc.load(tmp_path / "m").metadata["classes"] == ["Japanese", "Polish"]
-
-
-def test_the_same_seed_trains_the_same_model(tmp_path, names):
-    for name in "ab":
-        main(["train", str(names), "--model", str(tmp_path / name), "--seed", "7", "--epochs", "3", "--threads", "1"])
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "names.tsv: no lines"),
-        ("Tanaka\tJ\nNowak P\n", "names.tsv, line 2: expected string<TAB>label, got 'Nowak P'"),
-        ("Tanaka\tJ\n\tP\n", "names.tsv, line 2: the string is empty"),
-        ("Tanaka\tJ\nNowak\t\n", "names.tsv, line 2: expected string<TAB>label"),
-        ("Tanaka\tJ\nMori\tJ\n", "all labels are 'J'; a classifier needs two classes"),
-    ],
-)
-def test_a_malformed_file_is_named_with_its_line(names, capsys, text, message):
-    names.write_text(text)
-    assert message in fails(capsys, "train", names, "--model", names.parent / "m")
-    assert not (names.parent / "m").exists()
-
-
-def test_a_file_that_is_not_utf8(names, capsys):
-    names.write_bytes(b"Tanaka\tJ\nM\xfcller\tG\n")
-    assert "names.tsv, line 2: not UTF-8: byte 1" in fails(capsys, "train", names, "--model", names.parent / "m")
-
-
-def test_settings_that_do_not_fit(names, capsys):
-    assert "learning rate must be positive" in fails(
-        capsys, "train", names, "--model", names.parent / "m", "--learning-rate", "-1"
-    )
-    assert "--validation" in fails(capsys, "train", names, "--model", names.parent / "m", "--validation", "1.5")
-    assert "folder of" in fails(capsys, "train", names, "--model", names.parent / "no" / "m")
-
 
 @pytest.mark.parametrize(
     "arguments", [["train"], ["bench", "--updates", "0"], ["bench", "--threads", "1,x"], ["nothing"], [],
@@ -103,17 +23,9 @@ def test_wrong_use_ends_with_status_2(arguments, capsys):
     assert caught.value.code == 2 and "usage: fastconv" in capsys.readouterr().err
 
 
-def test_a_file_that_is_no_model(names, capsys):
-    assert "not a model file" in fails(capsys, "predict", names, "--model", names)
-    fc.Sequential([fc.Dense(2)], input=fc.VectorInput(3)).save(names.parent / "net")
-    assert "holds no alphabet" in fails(capsys, "predict", names, "--model", names.parent / "net")
-
-
-def test_info(model, capsys):
+def test_info_without_a_file_is_of_the_build(capsys):
     assert main(["info"]) == 0
     assert "instruction set" in capsys.readouterr().out
-    assert main(["info", str(model)]) == 0
-    assert "OneHotConv1D" in capsys.readouterr().out
 
 
 def test_bench_prints_the_table_and_writes_json(tmp_path, capsys):
@@ -170,15 +82,15 @@ def test_bench_runs_all_tasks_with_the_settings_that_each_takes(tmp_path, capsys
     assert list(json.loads((tmp_path / "all.json").read_text())) == list(TASKS)
 
 
-def test_bench_says_what_is_wrong_before_it_times_anything(tmp_path, capsys, monkeypatch):
+def test_bench_says_what_is_wrong_before_it_times_anything(tmp_path, fails, monkeypatch):
     monkeypatch.setattr(suite, "run", lambda *arguments, **settings: pytest.fail("it was run"))
     for option in ("--json", "--chart"):
-        assert f"{option}: the folder of" in fails(capsys, "bench", option, tmp_path / "no" / "file")
+        assert f"{option}: the folder of" in fails("bench", option, tmp_path / "no" / "file")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     monkeypatch.delitem(sys.modules, "fastconv.plots", raising=False)
     monkeypatch.delattr(fc, "plots", raising=False)
-    assert "pip install fastconv[plot]" in fails(capsys, "bench", "--chart", tmp_path / "bench.png")
+    assert "pip install fastconv[plot]" in fails("bench", "--chart", tmp_path / "bench.png")
 
 
 def test_bench_says_which_implementation_came_to_an_end(capsys, monkeypatch):
@@ -204,24 +116,15 @@ def test_every_task_has_a_table_and_a_chart(capsys):
     assert suite.chart(result).axes and result["settings"]["batch_size"] == 19 and result["settings"]["length"] == 19
 
 
-def test_a_closed_pipe_is_quiet(model):
-    command = [sys.executable, "-m", "fastconv", "predict", "--model", str(model)]
-    names = "\n".join(["Tanaka"] * 100_000)
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        process.stdout.close()
-        try:
-            process.stdin.write(names.encode())
-            process.stdin.close()
-        except BrokenPipeError:
-            pass
-        process.wait(60)
-        assert process.stderr.read() == b""
-
-
 def test_help_and_version(capsys):
-    for arguments in (["--help"], ["--version"], ["train", "--help"]):
+    for command in ("train", "test", "predict", "explain", "info", "reproduce", "bench"):
         with pytest.raises(SystemExit) as caught:
-            main(arguments)
+            main([command, "--help"])
+        examples = capsys.readouterr().out.partition("examples:\n")[2]
+        assert caught.value.code == 0 and f"fastconv {command}" in examples
+    for option in ("--help", "--version"):
+        with pytest.raises(SystemExit) as caught:
+            main([option])
         assert caught.value.code == 0 and "fastconv" in capsys.readouterr().out
 
 
