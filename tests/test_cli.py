@@ -144,14 +144,17 @@ def test_the_readme_runs(tmp_path, monkeypatch, capsys):
     readme = os.path.join(os.path.dirname(__file__), os.pardir, "README.md")
     with open(readme, encoding="utf-8") as file:
         blocks = [part.split("```")[0] for part in file.read().split("```python\n")[1:]]
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     scope, printed = {}, []
     for block in blocks:
         exec(compile(block, "README.md", "exec"), scope)
         printed.append(capsys.readouterr().out.splitlines())
-    assert float(printed[0][0]) > 0.4
-    assert printed[0][1] == "['Japanese', 'Polish']"
-    assert float(printed[3][0]) > 0.97 and float(printed[4][0].split()[0]) > 0.98
+    assert float(printed[0][0]) > 0.65
+    assert printed[0][1:3] == ["['Japanese' 'Polish']", "['Japanese' 'unsure']"]
+    assert printed[0][-1] == "['Japanese']"
+    assert float(printed[1][0]) > 0.4
+    assert printed[1][1] == "['Japanese', 'Polish']"
+    assert float(printed[4][0]) > 0.97 and float(printed[5][0].split()[0]) > 0.98
     np.testing.assert_allclose(
         scope["matrices"].mf(scope["F"], 19) @ scope["matrices"].vec(scope["X"]),
         scope["matrices"].mx(scope["X"], 5, 20) @ scope["matrices"].vec(scope["F"]),
