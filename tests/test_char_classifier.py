@@ -478,7 +478,7 @@ def test_alphabet_and_length_come_from_the_strings(capsys):
     clf = small(verbose=True).fit(names, [0, 1] * 110)
     assert set(clf.alphabet_.symbols) == set("dvořákđỗli") and clf.alphabet_.markers
     assert clf.length_ == 8 and clf.truncated_ == 0
-    assert "alphabet of 10 characters, 8 codes" in capsys.readouterr().out
+    assert "alphabet of 10 characters, 8 codes" in capsys.readouterr().err
     plain = small(strip_accents=True, lowercase=False, max_length=5).fit(names, [0, 1] * 110)
     assert set(plain.alphabet_.symbols) == set("DvorakĐoLi") and (plain.length_, plain.truncated_) == (5, 10)
     assert np.array_equal(plain.predict_proba(["Dvořák"]), plain.predict_proba(["Dvor"]))

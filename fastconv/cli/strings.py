@@ -1,6 +1,5 @@
 """The commands for classifiers of strings: train, test, predict, explain, info."""
 
-import contextlib
 import html
 import json
 import os
@@ -185,9 +184,8 @@ def train(options):
         threads=options.threads, verbose=sys.stderr.isatty(), **settings,
     )  # fmt: skip
     start = time.perf_counter()
-    with contextlib.redirect_stdout(sys.stderr):
-        validation = (strings[held_out], labels[held_out]) if len(held_out) else None
-        clf.fit(strings[rows], labels[rows], validation=validation)
+    validation = (strings[held_out], labels[held_out]) if len(held_out) else None
+    clf.fit(strings[rows], labels[rows], validation=validation)
     clf.set_params(verbose=False)  # the file does not tell whether there was a terminal
     tell(clf.predictor_.info())
     tell(f"{clf.n_iter_} epochs in {time.perf_counter() - start:.1f} s, temperature {clf.temperature_:.2f}")

@@ -1,5 +1,7 @@
 """CharConvClassifier."""
 
+import sys
+
 import numpy as np
 from sklearn.utils.validation import validate_data
 
@@ -310,7 +312,7 @@ class CharConvClassifier(ConvClassifier):
     def _words(self, trainer, trainers):
         place = trainers.index(trainer)
         if self.verbose and place == 0 and not trainer.updates:
-            print(self.preprocess_.describe())
+            print(self.preprocess_.describe(), file=sys.stderr)
         return f"member {place + 1} of {len(trainers)}" if self.verbose else False
 
     def _finish(self, trainers, validation):
