@@ -1,6 +1,5 @@
 """StringClassifier: a fitted classifier of strings, with NumPy alone: what a model file is for."""
 
-import html
 from itertools import pairwise
 from numbers import Real
 
@@ -384,6 +383,8 @@ class Explanation:
         return f"{_visible(self.label)}: {self.probability:.4f}  {''.join(painted)}"
 
     def _repr_html_(self):
+        import html  # here, since it takes longer to load than a model
+
         spans = []
         for character, nats, share in zip(self.characters, self.contributions, self._shares(), strict=True):
             colour = "#{:02x}{:02x}{:02x}".format(*_colour(share))

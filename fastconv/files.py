@@ -1,7 +1,6 @@
 """Files that are written whole or not at all, and sections of texts."""
 
 import os
-import tempfile
 
 from fastconv.errors import DataError
 
@@ -15,6 +14,8 @@ def write_atomically(path, content):
     content : str or bytes
         A str is written as UTF-8.
     """
+    import tempfile  # here, since it takes longer to load than a model
+
     path = os.fspath(path)
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), prefix=".fastconv-")
     try:
