@@ -3,8 +3,10 @@
 import json
 import pickle
 import random
+import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -345,10 +347,24 @@ def test_what_was_learnt_before_an_interrupt_is_kept(tmp_path, update, members, 
         assert again.partial_fit(X, Y).predict(X).shape == (len(X),)
 
 
+def test_ctrl_c_ends_members_that_train_side_by_side():
+    clf = small(members=3, epochs=20_000, threads=2)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Timer(0.5, signal.raise_signal, [signal.SIGINT]).start()
+        with pytest.raises(KeyboardInterrupt):
+            clf.fit(X, Y)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert clf.network_.layers[0].filters == 16  # two were at work, the third had not begun
+    assert {record["member"] for record in clf.history_.records} == {0, 1}
+    assert clf.score(X, Y) > 0.9
+
+
 def test_a_rate_that_is_too_high_is_named():
-    for stopping in (False, True):
+    for stopping, threads in ((False, 1), (True, 1), (False, 2)):
         with pytest.raises(NonFiniteLossError, match="a smaller learning rate may help"):
-            small(learning_rate=1e30, early_stopping=stopping).fit(X, Y)
+            small(learning_rate=1e30, early_stopping=stopping, threads=threads).fit(X, Y)
 
 
 # Validation

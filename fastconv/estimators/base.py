@@ -3,6 +3,8 @@
 import contextlib
 import json
 import math
+import threading
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from numbers import Real
 
 import numpy as np
@@ -98,15 +100,18 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
         x = self.preprocess_.transform(x)
         if validation:
             validation = self.preprocess_.transform(validation[0]), validation[1]
+
+        def train(trainer, ended):
+            keepers = [EarlyStopping(patience, self._stops_by)] if self.early_stopping else self._keepers(epochs)
+            trainer.fit(
+                x, codes, epochs, validation=validation, callbacks=[*keepers, ended],
+                progress=self._words(trainer, trainers), sample_weight=weights,
+            )  # fmt: skip
+            for keeper in keepers:
+                keeper.restore(trainer.net)
+
         try:
-            for trainer in trainers:
-                keepers = [EarlyStopping(patience, self._stops_by)] if self.early_stopping else self._keepers(epochs)
-                trainer.fit(
-                    x, codes, epochs, validation=validation, callbacks=keepers, progress=self._words(trainer, trainers),
-                    sample_weight=weights,
-                )  # fmt: skip
-                for keeper in keepers:
-                    keeper.restore(trainer.net)
+            self._side_by_side(trainers, train)
         finally:
             if not again:
                 self._nets = [trainer.net for trainer in trainers if trainer.updates] or self._nets
@@ -153,11 +158,12 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
             for trainer in self._trainers:
                 trainer.loss = self._loss(classes, self.class_count_)
         x = self.preprocess_.transform(x)
+
+        def train(trainer, ended):
+            trainer.fit(x, codes, epochs=1, progress=self._words(trainer, self._trainers), sample_weight=weights)
+
         try:
-            for trainer in self._trainers:
-                trainer.fit(
-                    x, codes, epochs=1, progress=self._words(trainer, self._trainers), sample_weight=weights
-                )  # fmt: skip
+            self._side_by_side(self._trainers, train)
         finally:
             self._finish(self._trainers, None)
         return self
@@ -304,6 +310,35 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
         if len(held_out) == 0:
             raise DataError(f"fit: a validation_fraction of {share} of {len(codes)} samples leaves none to validate on")
         return rows, held_out
+
+    def _side_by_side(self, trainers, train):
+        """Call train(trainer, ended) for each trainer, on as many threads as are allowed.
+
+        After Ctrl-C, or an error, those that run are waited for: `ended` is a callback that ends them with the epoch.
+        """
+        threads = engine.threads(self.threads)
+        workers, failed = min(threads, len(trainers)), threading.Event()
+
+        def ended(trainer, record):
+            return failed.is_set()
+
+        if workers == 1:
+            for trainer in trainers:
+                train(trainer, ended)
+            return
+        with ThreadPoolExecutor(workers) as pool:
+            for trainer in trainers:
+                trainer.threads = threads // workers
+            try:
+                left = [pool.submit(train, trainer, ended) for trainer in trainers]
+                while left:  # looked at now and then, since a signal need not wake who waits
+                    done, left = wait(left, 0.1, FIRST_EXCEPTION)
+                    for future in done:
+                        future.result()
+            except BaseException:
+                failed.set()
+                pool.shutdown(cancel_futures=True)
+                raise
 
     def _epochs(self, n):
         """Return how often fit goes over n samples."""
