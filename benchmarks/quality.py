@@ -29,6 +29,7 @@ from threadpoolctl import threadpool_limits
 import fastconv as fc
 from fastconv.config import config
 from fastconv.datasets.dataset import hold_out
+from fastconv.errors import DataError
 from fastconv.files import replace_section, write_atomically
 
 README = pathlib.Path(__file__).resolve().parent.parent / "README.md"
@@ -172,7 +173,10 @@ def main(arguments=None):
         write_atomically(options.json, json.dumps(found, indent=1))
     if options.readme:
         text = options.readme.read_text(encoding="utf-8")
-        write_atomically(options.readme, replace_section(text, BEGIN, END, section(found)))
+        try:
+            write_atomically(options.readme, replace_section(text, BEGIN, END, section(found)))
+        except DataError as error:
+            parser.error(f"{options.readme}: {error}")
 
 
 if __name__ == "__main__":
