@@ -350,11 +350,13 @@ def test_what_was_learnt_before_an_interrupt_is_kept(tmp_path, update, members, 
 def test_ctrl_c_ends_members_that_train_side_by_side():
     clf = small(members=3, epochs=20_000, threads=2)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
     try:
-        threading.Timer(0.5, signal.raise_signal, [signal.SIGINT]).start()
+        timer.start()
         with pytest.raises(KeyboardInterrupt):
             clf.fit(X, Y)
     finally:
+        timer.cancel()
         signal.signal(signal.SIGINT, before)
     assert clf.network_.layers[0].filters == 16  # two were at work, the third had not begun
     assert {record["member"] for record in clf.history_.records} == {0, 1}
@@ -487,6 +489,17 @@ def test_predictions_do_not_depend_on_blocks_and_threads(fitted, monkeypatch):
     for threads in (1, 2, 3, 8):
         copy = pickle.loads(pickle.dumps(fitted)).set_params(threads=threads)
         assert np.array_equal(copy.predict_proba(X), expected)
+
+
+def test_filters_see_more_of_longer_strings():
+    longer = [name + " of somewhere" for name in X]
+    assert [small(epochs=1).fit(strings, Y).kernel_size_ for strings in (X, longer)] == [4, 6]
+    assert small(epochs=1, kernel_size=3).fit(longer, Y).kernel_size_ == 3
+
+
+def test_case_is_folded():
+    clf = small(epochs=1).fit(X, Y)
+    assert np.array_equal(*clf.predict_proba(["Straße", "STRASSE"]))
 
 
 def test_alphabet_and_length_come_from_the_strings(capsys):

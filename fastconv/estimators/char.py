@@ -27,6 +27,8 @@ IN_THE_LOSS = 0.25
 """The power of a class weight that weighs the loss; the rest shifts the logit."""
 SLOWED = 200
 """Updates over which the rate of partial_fit falls, as in :class:`fastconv.schedules.InverseSquareRoot`."""
+WIDTHS, SHORT = (4, 6), 12
+"""Characters that a filter sees by default: in strings of so many codes on average at most, and in longer ones."""
 LONGEST = 0.999
 """The share of the training strings that fit in the input, if `max_length` allows it."""
 
@@ -42,8 +44,8 @@ class CharConvClassifier(ConvClassifier):
     ----------
     filters : int
         Of each member of the ensemble.
-    kernel_size : int
-        Characters that a filter sees.
+    kernel_size : int, optional
+        Characters that a filter sees; by default 4, and 6 where the training strings have more than 12 on average.
     members : int
         Networks of the ensemble. Time and size are in proportion.
     dropout : float
@@ -65,7 +67,7 @@ class CharConvClassifier(ConvClassifier):
         How much a mistake on each label counts, above 0, 1 where the dict has none; "balanced" is N / (K n_y), which
         makes all classes count alike. See the notes.
     lowercase : bool
-        Whether case does not matter.
+        Whether case does not matter; it is folded, so that "ß" is "ss".
     strip_accents : bool
         Whether accents do not matter.
     max_symbols : int
@@ -105,6 +107,8 @@ class CharConvClassifier(ConvClassifier):
         Of the training strings, with markers of a string's start and end.
     length_ : int
         Codes of a string that the network reads.
+    kernel_size_ : int
+        Characters that a filter sees.
     truncated_ : int
         Training strings that are longer.
     n_iter_ : int
@@ -148,7 +152,7 @@ class CharConvClassifier(ConvClassifier):
     _stops_by = "validation_loss"
 
     def __init__(
-        self, filters=256, kernel_size=4, members=3, dropout=0.3, epochs=None, batch_size=64, learning_rate=0.02,
+        self, filters=256, kernel_size=None, members=3, dropout=0.3, epochs=None, batch_size=64, learning_rate=0.02,
         weight_decay=0.1, label_smoothing=0.0, class_weight="balanced", lowercase=True, strip_accents=False,
         max_symbols=500, max_length=256, keep="start", input="strings", early_stopping=False, validation_fraction=0.1,
         n_iter_no_change=10, warm_start=False, threads=None, verbose=False, random_state=None,
@@ -263,16 +267,19 @@ class CharConvClassifier(ConvClassifier):
                 raise RangeError(f"fit: codes are below 32767, got {x.max()}")
             return Codes(x)
         alphabet = Alphabet.from_strings(
-            x.tolist(), self.lowercase, strip_accents=self.strip_accents, markers=True, max_symbols=self.max_symbols,
+            x.tolist(), self.lowercase, self.lowercase, self.strip_accents, markers=True, max_symbols=self.max_symbols,
             byte_fallback="auto",
         )  # fmt: skip
         sizes = np.sort(alphabet.lengths(x.tolist()))
         longest = max(3, min(longest, int(sizes[int(np.ceil(LONGEST * len(sizes))) - 1])))
-        return Strings(alphabet, longest, self.keep, int(np.count_nonzero(sizes > longest)))
+        strings = Strings(alphabet, longest, self.keep, int(np.count_nonzero(sizes > longest)))
+        strings.kernel_size = WIDTHS[int(np.minimum(sizes, longest).mean() - 2 > SHORT)]  # but for the markers
+        return strings
 
     def _network(self, x, encoder, n_classes, seed):
+        width = encoder.kernel_size if self.kernel_size is None else self.kernel_size
         return models.char_convnet(
-            encoder.depth, encoder.length, n_classes, self.filters, self.kernel_size, self.dropout, seed=seed
+            encoder.depth, encoder.length, n_classes, self.filters, width, self.dropout, seed=seed
         )
 
     def _epochs(self, n):
@@ -325,7 +332,7 @@ class CharConvClassifier(ConvClassifier):
         for place, trainer in enumerate(trainers):
             self.history_.records += [{"member": place, **record} for record in trainer.history.records]
             self.history_.batch_losses += trainer.history.batch_losses
-        self.length_ = self.preprocess_.length
+        self.length_, self.kernel_size_ = self.preprocess_.length, self.network_.layers[0].kernel_size
         if self.input == "strings":
             self.alphabet_, self.truncated_ = self.preprocess_.alphabet, self.preprocess_.truncated
         if validation and self.history_.records:
@@ -361,7 +368,7 @@ class CharConvClassifier(ConvClassifier):
             metadata["output"], net
         )
         self.preprocess_ = {"strings": Strings, "codes": Codes}[self.input].from_dict(metadata["input"], net)
-        self.length_ = net.input.length
+        self.length_, self.kernel_size_ = net.input.length, net.layers[0].kernel_size
         if self.input == "strings":
             self.alphabet_, self.truncated_ = self.preprocess_.alphabet, 0
         else:
@@ -406,6 +413,7 @@ class Codes:
 
     def __init__(self, x):
         self.length, self.depth = x.shape[1], int(max(x.max(initial=0), 0)) + 1
+        self.kernel_size = WIDTHS[self.length > SHORT]
 
     def transform(self, x):
         """Return codes (N, length) int16, -1 where they are new."""
