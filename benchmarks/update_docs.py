@@ -86,6 +86,14 @@ def agree(shown, printed):
     )
 
 
+def brought_up(shown, printed):
+    """Return what is printed, but for the lines that agree with what is shown, if there are as many."""
+    old, new = shown.splitlines(keepends=True), printed.splitlines(keepends=True)
+    if len(old) != len(new):
+        return printed
+    return "".join(a if agree(a, b) else b for a, b in zip(old, new, strict=True))
+
+
 def main(arguments=None):
     """Run the pages and rewrite."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -95,7 +103,7 @@ def main(arguments=None):
         with tempfile.TemporaryDirectory() as folder:
             for start, end, printed in reversed(outputs(text, folder)):
                 if not agree(text[start:end], printed):
-                    text = text[:start] + printed + text[end:]
+                    text = text[:start] + brought_up(text[start:end], printed) + text[end:]
             for picture in pictures(text):
                 shutil.copy(pathlib.Path(folder) / picture, DOCS / picture)
         write_atomically(DOCS / name, text)

@@ -44,6 +44,17 @@ def test_what_agrees(shown, printed, same):
     assert script.agree(shown, printed) == same
 
 
+@pytest.mark.parametrize(
+    ("shown", "printed", "kept"),
+    [
+        ("in ... s\n3 of 4\n", "in 0.2 s\n2 of 4\n", "in ... s\n2 of 4\n"),
+        ("in ... s\n3 of 4\n", "in 0.2 s\n", "in 0.2 s\n"),
+    ],
+)
+def test_lines_that_agree_are_kept(shown, printed, kept):
+    assert script.brought_up(shown, printed) == kept
+
+
 def test_blocks_share_a_namespace_and_a_folder_with_commands(tmp_path):
     text = (
         "```python\nimport pathlib\nx = 2\npathlib.Path('a.txt').write_text('one')\n```\n\n"
