@@ -42,6 +42,23 @@ def fails(capsys):
 
 
 @pytest.fixture
+def fits(monkeypatch):
+    """What every Trainer of a classifier was given to fit: (x, y, keywords)."""
+    from fastconv import Trainer
+    from fastconv.estimators import base
+
+    seen = []
+
+    class Spy(Trainer):
+        def fit(self, x, y, *args, **keywords):
+            seen.append((x, y, keywords))
+            return super().fit(x, y, *args, **keywords)
+
+    monkeypatch.setattr(base, "Trainer", Spy)
+    return seen
+
+
+@pytest.fixture
 def undrawn(monkeypatch):
     """Figures of reports that take no time."""
     from fastconv.reproduce import report

@@ -21,7 +21,6 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastconv as fc
 from fastconv import errors, estimators
@@ -54,33 +53,7 @@ def fitted():
     return small(epochs=10, filters=32).fit(X, Y)
 
 
-@pytest.fixture
-def fits(monkeypatch):
-    """What every Trainer was given to fit: (x, y, keywords)."""
-    seen = []
-
-    class Spy(fc.Trainer):
-        def fit(self, x, y, *args, **keywords):
-            seen.append((x, y, keywords))
-            return super().fit(x, y, *args, **keywords)
-
-    monkeypatch.setattr(estimators.base, "Trainer", Spy)
-    return seen
-
-
-# scikit-learn's contract
-
-
-def why_not(clf):
-    reason = "batches and dropout: a weight of 2 is not the same string twice, which may stand in two batches"
-    return {"check_sample_weight_equivalence_on_dense_data": reason}
-
-
-@parametrize_with_checks(
-    [fc.CharConvClassifier(input="codes", threads=1, random_state=0)], expected_failed_checks=why_not
-)
-def test_scikit_learn_s_checks_on_codes(estimator, check):
-    check(estimator)
+# scikit-learn's contract; test_estimators.py has its own battery, on codes
 
 
 def test_it_is_a_classifier_of_strings():

@@ -16,7 +16,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastconv as fc
-from fastconv import augment, errors, estimators
+from fastconv import augment, errors
 from fastconv.errors import DataError, DTypeError, FastconvError, ModelFormatError, RangeError, ShapeError
 
 DIGITS = fc.datasets.load_digits()
@@ -31,32 +31,22 @@ def bits(clf):
     return clf.network_.parameters.tobytes(), clf.network_.statistics.tobytes()
 
 
-@pytest.fixture
-def fits(monkeypatch):
-    """What every Trainer was given to fit: (x, y, keywords)."""
-    seen = []
-
-    class Spy(fc.Trainer):
-        def fit(self, x, y, *args, **keywords):
-            seen.append((x, y, keywords))
-            return super().fit(x, y, *args, **keywords)
-
-    monkeypatch.setattr(estimators.base, "Trainer", Spy)
-    return seen
-
-
 # scikit-learn's contract
 
 
 def why_not(clf):
-    reason = "batches and dropout: a weight of 2 is not the same image twice, which may stand in two batches"
+    reason = "batches and dropout: a weight of 2 is not the same sample twice, which may stand in two batches"
     return {"check_sample_weight_equivalence_on_dense_data": reason}
 
 
 @parametrize_with_checks(
-    [fc.ImageConvClassifier(image_shape=(1, -1, 1), random_state=0)], expected_failed_checks=why_not
+    [
+        fc.ImageConvClassifier(image_shape=(1, -1, 1), random_state=0),
+        fc.CharConvClassifier(input="codes", threads=1, random_state=0),
+    ],
+    expected_failed_checks=why_not,
 )
-def test_scikit_learn_s_checks_on_rows_as_images_of_one_line(estimator, check):
+def test_scikit_learn_s_checks_on_rows_as_images_of_one_line_and_on_codes(estimator, check):
     check(estimator)
 
 
