@@ -51,6 +51,16 @@ def test_the_table_is_made_from_the_figures():
     assert "| model file, KB | 123 |  |  | at most 500 |" in lines
 
 
+def test_the_peer_leaves_threads_idle_where_that_is_faster():
+    found = figures()
+    found["times"]["2"] = {
+        script.OURS: {"fit": [0.5], "predict": [0.25]}, script.PEER: {"fit": [9.0], "predict": [9.0]},
+    }  # fmt: skip
+    lines = script.section(found).splitlines()
+    assert "| fit, s, 2 threads | 0.50 | 2.00 | 4.00 x as fast | above 1 |" in lines
+    assert "| prediction, names a second, 2 threads | 4,000 | 200 | 20.0 x as fast | 5 |" in lines
+
+
 def test_the_figures_go_where_they_are_asked_for(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(script, "measure", lambda folder, quick: figures())
     document = tmp_path / "page.md"

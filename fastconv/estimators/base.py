@@ -139,8 +139,8 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ShapeError, DTypeError, RangeError, DataError, NonFiniteLossError
-            As for :meth:`fit`; if `classes` is missing from the first call, or differs in a later one; if class_weight
-            is "balanced", for which all labels are needed at once.
+            As for :meth:`fit`; if `classes` is missing from the first call, or differs in a later one; for images if
+            class_weight is "balanced", for which all labels are needed at once.
         """
         again = self.__sklearn_is_fitted__()
         if classes is None and not again:
