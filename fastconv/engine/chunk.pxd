@@ -283,8 +283,8 @@ cdef inline void backward_op(
         onehot_conv1d_backward_w(n, gx, gy, &op.window, work.codes + first * gx.width, active_x, active_y, dy, add,
                                  gradients + op.w)
     elif op.kind == CONV1D:
-        conv1d_backward_w(n, gx.channels, op.window.kw, gy.channels, gx.sample, x, active_x, active_y, gy.sample,
-                          dy, work.counts, add, gradients + op.w)
+        conv1d_backward_w(n, gx.width, gx.channels, op.window.kw, gy.channels, gx.sample, x, active_x, gy.sample, dy,
+                          work.counts, add, gradients + op.w)
         if op.wt >= 0:
             conv1d_backward_x(n, gx.width, gx.channels, op.window.kw, gy.channels, gy.sample, dy, active_x,
                               packed + op.wt, mask, gx.sample, dx)

@@ -87,32 +87,28 @@ cdef inline void conv1d_backward_x(
 
 
 cdef inline void conv1d_backward_w(
-    Py_ssize_t n, Py_ssize_t channels, Py_ssize_t width, Py_ssize_t filters,
+    Py_ssize_t n, Py_ssize_t length, Py_ssize_t channels, Py_ssize_t width, Py_ssize_t filters,
     Py_ssize_t x_sample,
     const real *x,             # (n, length, padded channels)
-    const Py_ssize_t *active_x,  # (n,) positions of x that can differ from zero, descending
-    const Py_ssize_t *active,  # (n,) positions of dy that count, descending
+    const Py_ssize_t *active,  # (n,) positions of x that can differ from zero, descending
     Py_ssize_t y_sample,
     const real *dy,            # (n, positions, padded filters)
-    Py_ssize_t *depths,        # (positions,) to work in
+    Py_ssize_t *depths,        # (length,) to work in
     bint add,
     real *dw,                  # OUT (width, channels, padded filters), IN too if add
 ) noexcept nogil:
     """dw[k, c, f] = sum_{i, p} x[i, p + k, c] dy[i, p, f]: equation (46), V = M_x^T G; added to dw if add."""
-    cdef Py_ssize_t i, k
+    cdef Py_ssize_t at, k, i = n
     cdef Py_ssize_t x_row = padded(channels, sizeof(real)), y_row = padded(filters, sizeof(real))
     cdef fc_product p
-    p.lines, p.rows, p.cols, p.outer, p.depth, p.depths, p.reach = 1, channels, filters, 1, 0, depths, NULL
+    p.lines, p.rows, p.cols, p.outer, p.depth, p.reach = 1, channels, filters, 1, 0, NULL
     p.a_line, p.a_outer, p.b_outer, p.c_line = 0, 0, 0, 0
     p.a_row, p.a_segment, p.a_step = 1, x_row, x_sample
     p.b_segment, p.b_row, p.c_row, p.add, p.relu = y_row, y_sample, y_row, add, 0
+    for at in range(active[0]):  # the samples that have x at a position
+        while active[i - 1] <= at:
+            i -= 1
+        depths[at] = i
     for k in range(width):
-        i, p.segments = n, 0
-        while True:  # depths[p]: the samples that have both x at p + k and dy at p
-            while i > 0 and (active[i - 1] <= p.segments or active_x[i - 1] <= p.segments + k):
-                i -= 1
-            if i == 0:
-                break
-            depths[p.segments] = i
-            p.segments += 1
+        p.depths, p.segments = depths + k, max(<Py_ssize_t> 0, min(active[0] - k, length - width + 1))
         multiply(&p, x + k * x_row, dy, <const real *> NULL, <const real *> NULL, dw + k * channels * y_row)

@@ -438,32 +438,36 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_scatter_largest_pie
         }
 
 /* The one-hot form of codes, convolved: y[p, :] for p < positions. */
-static void FC_NAME(fc_lookup)(const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
+static void FC_NAME(fc_lookup)(const fc_table *table, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
                                const FC_REAL *w, const FC_REAL *bias, FC_REAL *y /* OUT */)
 {
+    const fc_table own = *table, *t = &own;
     FC_PIECES(FC_NAME(fc_lookup_piece), t, positions, length, codes, w, bias, j, y)
 }
 
 /* The adjoint of fc_lookup. */
-static void FC_NAME(fc_scatter)(const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
+static void FC_NAME(fc_scatter)(const fc_table *table, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
                                 const FC_REAL *y, FC_REAL *w /* IN and OUT */)
 {
+    const fc_table own = *table, *t = &own;
     FC_PIECES(FC_NAME(fc_scatter_piece), t, positions, length, codes, y, j, w)
 }
 
 /* As fc_lookup, and of all positions the largest: y[:] = max_p y[p, :], the first of equals, 0 where there is no
  * position; a NaN is the largest.  winner[:] = the position, unless it is NULL. */
-static void FC_NAME(fc_lookup_largest)(const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
+static void FC_NAME(fc_lookup_largest)(const fc_table *table, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
                                        const FC_REAL *w, const FC_REAL *bias, FC_REAL *y /* OUT */,
                                        FC_REAL *winner /* OUT */)
 {
+    const fc_table own = *table, *t = &own;
     FC_PIECES(FC_NAME(fc_lookup_largest_piece), t, positions, length, codes, w, bias, j, y, winner)
 }
 
 /* The adjoint of fc_lookup_largest: each element of y belongs to the position that won. */
-static void FC_NAME(fc_scatter_largest)(const fc_table *t, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
+static void FC_NAME(fc_scatter_largest)(const fc_table *table, ptrdiff_t positions, ptrdiff_t length, const int16_t *codes,
                                         const FC_REAL *y, const FC_REAL *winner, FC_REAL *w /* IN and OUT */)
 {
+    const fc_table own = *table, *t = &own;
     FC_PIECES(FC_NAME(fc_scatter_largest_piece), t, positions, length, codes, y, winner, j, w)
 }
 
