@@ -20,7 +20,7 @@ cdef inline void conv1d_forward(
 ) noexcept nogil:
     """y[i, p, f] = b[f] + sum_{k, c} x[i, p + k, c] w[k, c, f]; then max(0, y) if relu.
 
-    Small filters slide over one sample after the other; for larger ones, the samples at a position are one product.
+    Where `slides`, the filters slide over one sample after the other; else the samples at a position are one product.
     """
     cdef Py_ssize_t i, at, positions = length - width + 1
     cdef Py_ssize_t x_row = padded(channels, sizeof(real)), y_row = padded(filters, sizeof(real))
@@ -35,7 +35,7 @@ cdef inline void conv1d_forward(
     s.taps, s.samples, s.channels, s.cols, s.positions, s.outputs = width, n, channels, filters, active_x, active
     s.x_sample, s.x_row, s.c_sample, s.c_row = x_sample, x_row, y_sample, y_row
     s.w_tap, s.w_row, s.relu, s.add = -channels * y_row, y_row, relu, 0
-    if slides(width, channels):
+    if slides(width, channels, filters, sizeof(real)):
         slide(&s, x, w + (width - 1) * channels * y_row, b, none, y)
     else:
         for at in range(active[0]):
@@ -60,7 +60,7 @@ cdef inline void conv1d_backward_x(
 ) noexcept nogil:
     """dx[i, q, c] = sum_{k, f} dy[i, q - k, f] w[k, c, f]: the assignment's M_F^T g.
 
-    Small filters slide backwards, from the last position to the first.
+    Where `slides`, the filters slide backwards, from the last position to the first.
     """
     cdef Py_ssize_t at, k
     cdef Py_ssize_t x_row = padded(channels, sizeof(real)), y_row = padded(filters, sizeof(real))
@@ -74,7 +74,7 @@ cdef inline void conv1d_backward_x(
     s.taps, s.samples, s.channels, s.cols, s.positions, s.outputs = width, n, filters, channels, active, active
     s.x_sample, s.x_row, s.c_sample, s.c_row = y_sample, -y_row, x_sample, -x_row
     s.w_tap, s.w_row, s.relu, s.add = -filters * x_row, x_row, 0, 0
-    if slides(width, filters):
+    if slides(width, filters, channels, sizeof(real)):
         slide(&s, dy, wt + (width - 1) * filters * x_row, none, mask, dx)
     else:
         for at in range(active[0]):

@@ -62,6 +62,7 @@ cdef extern from "tile.h" nogil:
 cdef enum:
     TWO_VECTORS = 128  # bytes; the longest vectors count at every level, since the choice shows where a weight is inf
     CACHE = 24576      # bytes of a first-level cache that weights may take
+    FEW_TAPS = 3
 
 
 cdef inline void multiply(
@@ -159,9 +160,12 @@ cdef inline void scatter_largest(
         fc_scatter_largest_double(t, positions, length, codes, y, winner, w)
 
 
-cdef inline bint slides(Py_ssize_t width, Py_ssize_t channels) noexcept nogil:
-    """Whether a convolution's weights, two vectors of filters at a time, fit in the first-level cache."""
-    return width <= FC_TAPS and channels <= FC_CHANNELS and width * channels * TWO_VECTORS <= CACHE
+cdef inline bint slides(Py_ssize_t width, Py_ssize_t channels, Py_ssize_t cols, Py_ssize_t itemsize) noexcept nogil:
+    """Whether sliding pays: the weights, two vectors of filters at a time, fit in the first-level cache, and a channel
+    has enough sums to work on side by side.
+    """
+    return (FEW_TAPS < width <= FC_TAPS and channels <= FC_CHANNELS and 2 * cols * itemsize > TWO_VECTORS
+            and width * channels * TWO_VECTORS <= CACHE)
 
 
 cdef inline void transpose_rows(
