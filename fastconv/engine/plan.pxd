@@ -44,7 +44,8 @@ ctypedef struct Op:
     bint pooled             # it is a convolution, and max-pooling follows, or global max-pooling that it does itself
     bint pools              # and is done with it: y has no place of its own
     bint sparse             # most of dy is zero
-    Py_ssize_t scratch      # then: what its gradient is worked out in
+    Py_ssize_t tiled        # samples at a time of which dw is taken by Winograd's algorithm, 0: the plain sum is taken
+    Py_ssize_t scratch      # if sparse or tiled: what its gradient is worked out in
     bint deferred           # dw is taken of the whole batch at once, in the update
     double rate, eps        # dropout's rate, or the momentum of running statistics
 

@@ -135,6 +135,74 @@ static inline __attribute__((always_inline)) void fc_winograd_lines(
             }
 }
 
+/* m[t, h, j, f] = the transforms of the outputs' gradients under tile j of line h: the transpose of fc_winograd_sums. */
+static inline __attribute__((always_inline)) void fc_winograd_spread(
+    const int taps, ptrdiff_t lines, ptrdiff_t tiles, ptrdiff_t row, ptrdiff_t y_line, const float *dy, ptrdiff_t m_line,
+    ptrdiff_t plane, float *m /* OUT */)
+{
+    typedef fc_vec_float vec;
+    for (ptrdiff_t h = 0; h < lines; h++)
+        for (ptrdiff_t j = 0; j < tiles; j++)
+            for (ptrdiff_t f = 0; f < row; f += FC_WINOGRAD_LANES) {
+                const float *at = dy + h * y_line + j * FC_OUTPUTS * row + f;
+                float *to = m + h * m_line + j * row + f;
+                const vec d0 = *(const vec *)at, d1 = *(const vec *)(at + row);
+                const vec d2 = *(const vec *)(at + 2 * row), d3 = *(const vec *)(at + 3 * row);
+                const vec even = d0 + d2, odd = d1 + d3, even2 = d0 + 4 * d2, odd2 = 2 * d1 + 8 * d3;
+                *(vec *)to = d0;
+                *(vec *)(to + plane) = even + odd;
+                *(vec *)(to + 2 * plane) = even - odd;
+                *(vec *)(to + 3 * plane) = even2 + odd2;
+                *(vec *)(to + 4 * plane) = even2 - odd2;
+                if (taps > 3) {
+                    const vec half = d0 + 0.25f * d2, odd_half = 0.5f * d1 + 0.125f * d3;
+                    *(vec *)(to + 5 * plane) = half + odd_half;
+                    *(vec *)(to + 6 * plane) = half - odd_half;
+                }
+                *(vec *)(to + (taps + 2) * plane) = d3;
+            }
+}
+
+static void fc_winograd_gradients(ptrdiff_t taps, ptrdiff_t lines, ptrdiff_t tiles, ptrdiff_t row, ptrdiff_t y_line,
+                                  const float *dy, ptrdiff_t m_line, ptrdiff_t plane, float *m /* OUT */)
+{
+    if (taps == 3)
+        fc_winograd_spread(3, lines, tiles, row, y_line, dy, m_line, plane, m);
+    else
+        fc_winograd_spread(5, lines, tiles, row, y_line, dy, m_line, plane, m);
+}
+
+/* dw = the gradients of the `taps` weights of each channel and filter, added to dw if add, from those of their
+ * transforms, s[t]: the transpose of fc_winograd_weights. */
+static void fc_winograd_taps(ptrdiff_t taps, ptrdiff_t size, ptrdiff_t plane, const float *s, int add, ptrdiff_t tap,
+                             float *dw /* OUT, IN too if add */)
+{
+    typedef fc_vec_float vec;
+    for (ptrdiff_t i = 0; i < size; i += FC_WINOGRAD_LANES, s += FC_WINOGRAD_LANES, dw += FC_WINOGRAD_LANES) {
+        const vec s1 = *(const vec *)(s + plane), s2 = *(const vec *)(s + 2 * plane);
+        const vec s3 = *(const vec *)(s + 3 * plane), s4 = *(const vec *)(s + 4 * plane);
+        const float at1 = taps > 3 ? -2 / 9.0f : -1 / 6.0f, at2 = taps > 3 ? 1 / 90.0f : 1 / 24.0f;
+        const vec even = (s1 + s2) * at1, odd = (s1 - s2) * at1, even2 = (s3 + s4) * at2, odd2 = (s3 - s4) * at2;
+        const vec end = *(const vec *)(s + (taps + 2) * plane);
+        vec g[5] = {*(const vec *)s * (taps > 3 ? 1 : 0.25f) + even + even2, odd + 2 * odd2, even + 4 * even2};
+        if (taps > 3) {
+            const vec s5 = *(const vec *)(s + 5 * plane), s6 = *(const vec *)(s + 6 * plane);
+            const vec half = (s5 + s6) * (32 / 45.0f), odd_half = (s5 - s6) * (32 / 45.0f);
+            g[0] += half;
+            g[1] += 0.5f * odd_half;
+            g[2] += 0.25f * half;
+            g[3] = odd + 8 * odd2 + 0.125f * odd_half;
+            g[4] = even + 16 * even2 + 0.0625f * half;
+        }
+        g[taps - 1] += end;
+        for (ptrdiff_t k = 0; k < taps; k++) {
+            if (add)
+                g[k] += *(const vec *)(dw + k * tap);
+            *(vec *)(dw + k * tap) = g[k];
+        }
+    }
+}
+
 static void fc_winograd_output(ptrdiff_t taps, int pooled, ptrdiff_t lines, ptrdiff_t tiles, ptrdiff_t width,
                                ptrdiff_t row, ptrdiff_t m_line, ptrdiff_t plane, const float *m, const float *bias,
                                int relu, ptrdiff_t y_line, float *y /* OUT */, float *winner /* OUT */)

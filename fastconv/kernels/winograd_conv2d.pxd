@@ -14,9 +14,13 @@ cdef extern from "winograd.h" nogil:
                            Py_ssize_t, float *)
     void fc_winograd_output(Py_ssize_t, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t,
                             const float *, const float *, int, Py_ssize_t, float *, float *)
+    void fc_winograd_gradients(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float *, Py_ssize_t,
+                               Py_ssize_t, float *)
+    void fc_winograd_taps(Py_ssize_t, Py_ssize_t, Py_ssize_t, const float *, int, Py_ssize_t, float *)
 
 cdef enum:
     WINOGRAD_BYTES = 512 * 1024  # of the transforms of the images that are worked on at a time, about
+    SUMS_BYTES = 128 * 1024      # of the sums of their products that dw is taken of at a time, about
 
 
 cdef inline Py_ssize_t points_of(const Window *k) noexcept nogil:
@@ -40,7 +44,8 @@ cdef inline bint winograd_suits(const Grid *gx, const Grid *gy, const Window *k)
 
 cdef inline Py_ssize_t sample_size(const Grid *gx, const Grid *gy, const Window *k) noexcept nogil:
     """Elements of the transform of a sample and of its products."""
-    return points_of(k) * tiles_of(gy.width) * (gx.height * gx.row + gy.height * gy.row)
+    return points_of(k) * tiles_of(gy.width) * (gx.height * padded(gx.channels, sizeof(float))
+                                                + gy.height * padded(gy.channels, sizeof(float)))
 
 
 cdef inline Py_ssize_t samples_at_a_time(const Grid *gx, const Grid *gy, const Window *k) noexcept nogil:
@@ -140,3 +145,75 @@ cdef inline void winograd_backward_x(
     winograd_forward(n, gy, gx, &full, dy, ut, none, 0, apart, scratch, dx, <float *> NULL)
     if mask != NULL:
         relu_mask(n, gx, mask, dx)
+
+
+cdef inline bint winograd_suits_w(const Grid *gx, const Grid *gy, const Window *k, Py_ssize_t places) noexcept nogil:
+    """Whether dw is faster so, where one of `places` pixels of dy at most is not zero, if the forward pass is: images
+    whose transforms fit in a cache, and not so many zeros that skipping them is better.
+    """
+    return places < 9 and sample_size(gx, gy, k) * <Py_ssize_t> sizeof(float) <= WINOGRAD_BYTES
+
+
+cdef inline Py_ssize_t sums_at_a_time(const Grid *gx, const Grid *gy, const Window *k) noexcept nogil:
+    """Channels whose sums fit in a cache."""
+    return min(gx.channels, max(<Py_ssize_t> 12, SUMS_BYTES // <Py_ssize_t> sizeof(float) // (points_of(k) * gy.row)))
+
+
+cdef inline Py_ssize_t winograd_sums_scratch(const Grid *gx, const Grid *gy, const Window *k) noexcept nogil:
+    """Elements of scratch for the sums."""
+    return points_of(k) * sums_at_a_time(gx, gy, k) * gy.row
+
+
+cdef inline void winograd_sums(
+    Py_ssize_t n, Py_ssize_t most, const Grid *gx, const Grid *gy, const Window *k,
+    const float *v,  # (points, height of x, most, tiles, channels)
+    const float *m,  # (points, height of y, most, tiles, padded filters)
+    bint add,
+    float *sums,     # (winograd_sums_scratch,) to work in
+    float *dw,       # OUT (kh, kw, channels, padded filters), IN too if add
+) noexcept nogil:
+    """dw of the first n samples of v and m, added to dw if add."""
+    cdef Py_ssize_t t, u, c, first, rows = most * tiles_of(gy.width), plane, tap = gx.channels * gy.row
+    cdef const float *none = NULL
+    cdef fc_product p
+    p.lines, p.cols, p.segments, p.depth, p.depths, p.reach = 1, gy.channels, 1, n * tiles_of(gy.width), NULL, NULL
+    p.a_line, p.a_row, p.a_outer, p.a_segment, p.a_step = 0, 1, rows * gx.row, 0, gx.row
+    p.b_outer, p.b_segment, p.b_row = rows * gy.row, 0, gy.row
+    p.c_line, p.c_row, p.add, p.relu = 0, gy.row, 0, 0
+    for u in range(k.kh):
+        reached(gx.height, gy.height, 1, u - k.top, &first, &p.outer)
+        c = 0
+        while c < gx.channels:
+            p.rows = min(gx.channels - c, sums_at_a_time(gx, gy, k))
+            plane = p.rows * gy.row
+            for t in range(points_of(k)):
+                multiply(&p, v + (t * gx.height + first + u - k.top) * rows * gx.row + c,
+                         m + (t * gy.height + first) * rows * gy.row, none, none, sums + t * plane)
+            fc_winograd_taps(k.kw, plane, plane, sums, add, tap, dw + u * k.kw * tap + c * gy.row)
+            c += p.rows
+
+
+cdef inline void winograd_backward_w(
+    Py_ssize_t first, Py_ssize_t n, bint last, Py_ssize_t most, const Grid *gx, const Grid *gy, const Window *k,
+    const float *x,   # pixel (0, 0) of the first sample; zeros left and right of each line, as far as the tiles reach
+    const float *dy,  # pixel (0, 0) of the first sample; zeros right of each line, as far as the tiles reach
+    bint add,
+    float *kept,      # IN and OUT (winograd_scratch,) for `most` samples: what is still to be summed
+    float *sums,      # (winograd_sums_scratch,) to work in
+    float *dw,        # OUT (kh, kw, channels, padded filters), IN too if add
+) noexcept nogil:
+    """dw of conv2d_backward_w, but for rounding, of the samples first : first + n of a chunk, perhaps the last ones.
+
+    The transforms of `most` samples are kept and then multiplied at once, so that the sums are long.
+    """
+    cdef Py_ssize_t i, slot, tiles = tiles_of(gy.width)
+    cdef Py_ssize_t line_x = most * tiles * gx.row, line_y = most * tiles * gy.row
+    cdef float *m = kept + points_of(k) * gx.height * line_x
+    for i in range(n):
+        slot = (first + i) % most
+        fc_winograd_input(k.kw, gx.height, tiles, gx.channels, gx.line, x + i * gx.sample - k.left * gx.row, line_x,
+                          gx.height * line_x, kept + slot * tiles * gx.row)
+        fc_winograd_gradients(k.kw, gy.height, tiles, gy.row, gy.line, dy + i * gy.sample, line_y, gy.height * line_y,
+                              m + slot * tiles * gy.row)
+        if slot == most - 1 or last and i == n - 1:
+            winograd_sums(slot + 1, most, gx, gy, k, kept, m, add or first + i > slot, sums, dw)
