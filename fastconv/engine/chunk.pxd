@@ -31,7 +31,8 @@ cdef extern from *:
 
 ctypedef struct Workspace:
     # What one chunk is worked on in.
-    void *values            # (plan.scratch,) elements: all tensors
+    void *values            # (plan.values,) elements: all tensors
+    void *scratch           # (plan.scratch,) elements, of the thread that is at work
     int16_t *codes          # (chunk, length)
     Py_ssize_t *active      # (n_ops + 1, chunk): leading positions of each sample that can differ from zero
     Py_ssize_t *valid       # (n_ops + 1, chunk): leading positions that see something of the sample
@@ -203,7 +204,7 @@ cdef inline void forward_op(
     elif op.kind == CONV2D and op.u >= 0:
         if real is float:
             winograd_forward(n, gx, gy, &op.window, x, packed + op.u, b, op.relu, pooled,
-                             <float *> work.values + plan.transformed, y, winner)
+                             <float *> work.scratch + plan.transformed, y, winner)
     elif op.kind == CONV2D and op.pools:
         conv2d_pooled(n, gx, pooled, &op.window, x, packed + op.w, b, op.relu, y, winner)
     elif op.kind == CONV2D:
@@ -290,11 +291,11 @@ cdef inline void backward_op(
             conv1d_backward_x(n, gx.width, gx.channels, op.window.kw, gy.channels, gy.sample, dy, active_x,
                               packed + op.wt, mask, gx.sample, dx)
     elif op.kind == CONV2D:
-        dxh = <real *> work.values + op.scratch
+        dxh = <real *> work.scratch + op.scratch
         if op.tiled:
             if real is float:
                 winograd_backward_w(first, n, last, op.tiled, gx, gy, &op.window, x, dy, begun, dxh,
-                                    <float *> work.values + plan.transformed, gradients + op.w)
+                                    <float *> work.scratch + plan.transformed, gradients + op.w)
         elif op.sparse:
             if first == 0:
                 sparse_begin(gx, gy, &op.window, begun, gradients + op.w, dxh)
@@ -308,7 +309,7 @@ cdef inline void backward_op(
         elif op.ut >= 0:
             if real is float:
                 winograd_backward_x(n, gx, gy, &op.window, dy, packed + op.ut, mask,
-                                    <float *> work.values + plan.transformed, dx)
+                                    <float *> work.scratch + plan.transformed, dx)
         elif op.wt >= 0:
             conv2d_backward_x(n, gx, gy, &op.window, dy, packed + op.wt, mask, dx)
     elif op.kind == DENSE:

@@ -12,7 +12,7 @@ from fastconv.engine.plan cimport (AVG_POOL, BATCH_NORM, CONV1D, CONV2D, DENSE, 
                                    MAX_POOL, ONEHOT_CONV1D, RELU, SIGMOID, TANH, Kind, Op, Plan, Strip, Tensor)
 from fastconv.kernels.conv2d cimport pooled_suits, transposed
 from fastconv.kernels.augment cimport CUTMIX, MIXUP, Augmentation
-from fastconv.kernels.grid cimport Window
+from fastconv.kernels.grid cimport Grid, Window
 from fastconv.kernels.sparse_conv2d cimport sparse_scratch, sparse_suits
 from fastconv.kernels.winograd_conv2d cimport (FC_OUTPUTS, points_of, samples_at_a_time, tiles_of, winograd_scratch,
                                                winograd_suits, winograd_suits_w, winograd_sums_scratch)
@@ -470,8 +470,7 @@ cdef class Program:
     cdef int _place(self, Plan *plan) except -1:
         """Where the tensors lie in a chunk's scratch. A prediction needs no gradients, and keeps nothing for them."""
         cdef Tensor *t
-        cdef Op *op
-        cdef Py_ssize_t i, block, transforms = 0, at = 0
+        cdef Py_ssize_t i, block, at = 0
         cdef bint learns = plan.learns
         for i in range(plan.n_ops + 1):
             t = &plan.tensors[i]
@@ -486,19 +485,30 @@ cdef class Program:
             if learns and not (i > 0 and plan.ops[i - 1].kind == ONEHOT_CONV1D and plan.ops[i - 1].pools):
                 t.dy = at + t.left * t.g.row
                 at += (plan.chunk if t.dy_whole else block) * t.g.sample
-            if learns and i > 0 and plan.ops[i - 1].tiled:
-                op = &plan.ops[i - 1]
+            if <double> at > LARGEST:
+                raise ValueError("Program: the activations of a chunk are too large")
+        plan.values = at
+        return self._place_scratch(plan)
+
+    cdef int _place_scratch(self, Plan *plan) except -1:
+        """Where in a thread's scratch gradients are worked out, and what Winograd's algorithm takes."""
+        cdef Py_ssize_t o, at = 0, transforms = 0, itemsize = self._itemsize()
+        cdef Op *op
+        cdef const Grid *gx
+        cdef const Grid *gy
+        for o in range(plan.n_ops):
+            op, gx, gy = &plan.ops[o], &plan.tensors[o].g, &plan.tensors[o + 1].g
+            if op.u >= 0:
+                transforms = max(transforms, winograd_scratch(op.block, gx, gy, &op.window))
+            if plan.learns and op.ut >= 0:
+                transforms = max(transforms, winograd_scratch(op.block, gy, gx, &op.window))
+            if plan.learns and op.tiled:
                 op.scratch = at
-                at += winograd_scratch(op.tiled, &plan.tensors[i - 1].g, &t.g, &op.window)
-                transforms = max(transforms, winograd_sums_scratch(&plan.tensors[i - 1].g, &t.g, &op.window))
-            elif learns and i > 0 and plan.ops[i - 1].sparse:
-                plan.ops[i - 1].scratch = at
-                at += padded(sparse_scratch(&plan.tensors[i - 1].g, &t.g, &plan.ops[i - 1].window, self._itemsize()),
-                             self._itemsize())
-            if i > 0 and plan.ops[i - 1].u >= 0:
-                transforms = max(transforms, winograd_scratch(block, &plan.tensors[i - 1].g, &t.g, &plan.ops[i - 1].window))
-            if learns and i > 0 and plan.ops[i - 1].ut >= 0:
-                transforms = max(transforms, winograd_scratch(block, &t.g, &plan.tensors[i - 1].g, &plan.ops[i - 1].window))
+                at += winograd_scratch(op.tiled, gx, gy, &op.window)
+                transforms = max(transforms, winograd_sums_scratch(gx, gy, &op.window))
+            elif plan.learns and op.sparse:
+                op.scratch = at
+                at += padded(sparse_scratch(gx, gy, &op.window, itemsize), itemsize)
             if <double> at + transforms > LARGEST:
                 raise ValueError("Program: the activations of a chunk are too large")
         plan.transformed = at

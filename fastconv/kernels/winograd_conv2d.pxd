@@ -1,5 +1,5 @@
 # 2-D convolution with stride 1 by Winograd's algorithm along the lines: four outputs of a row of the filter take 6
-# products where the plain sum takes 12 (3 taps), or 8 where it takes 20 (5 taps).
+# products where the plain sum takes 12 (3 taps), or 8 where it takes 20 (5 taps), and so does their share of dw.
 
 from fastconv.kernels.conv2d cimport reached, transposed
 from fastconv.kernels.grid cimport Grid, Window
@@ -148,10 +148,10 @@ cdef inline void winograd_backward_x(
 
 
 cdef inline bint winograd_suits_w(const Grid *gx, const Grid *gy, const Window *k, Py_ssize_t places) noexcept nogil:
-    """Whether dw is faster so, where one of `places` pixels of dy at most is not zero, if the forward pass is: images
-    whose transforms fit in a cache, and not so many zeros that skipping them is better.
+    """Whether dw is faster so, where the forward pass is and at most one of `places` pixels of dy is not zero: unless
+    skipping zeros is better, as it is where many are, or where lists and the lines of the filter are long.
     """
-    return places < 9 and sample_size(gx, gy, k) * <Py_ssize_t> sizeof(float) <= WINOGRAD_BYTES
+    return places == 1 or places < 9 and (gy.height * gy.width < 9 * places or k.kw * gx.channels < 128)
 
 
 cdef inline Py_ssize_t sums_at_a_time(const Grid *gx, const Grid *gy, const Window *k) noexcept nogil:
