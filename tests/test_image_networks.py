@@ -118,6 +118,15 @@ def test_winograd_s_gradient_by_the_input_is_nearly_as_exact_as_the_plain_sum(le
     assert found[0]["0.w"].tobytes() != found[1]["0.w"].tobytes()
 
 
+@pytest.mark.parametrize("size", [(7, 6), (7, 9), (8, 13), (6, 14)])
+@pytest.mark.parametrize(
+    "layer", [fc.Conv2D(32, 3), fc.Conv2D(45, 3, padding=2), fc.Conv2D(32, 5), fc.Conv2D(33, 5, padding=3)], ids=repr
+)
+def test_winograd_s_gradient_by_the_input_fits_where_windows_do_not_reach_the_end(level, rng, layer, size):
+    layers = [fc.Conv2D(40, 1), fc.Tanh(), layer, fc.AvgPool2D(2), fc.Flatten(), fc.Dense(4)]
+    assert_gradients_equal_the_twin_s(network(layers, (*size, 3), "float32"), 11, rng)
+
+
 def gradient_by_the_weights(net, x, dy):
     """Of sum(y * dy), of a network that begins with a convolution."""
     flat = np.empty_like(net.parameters)

@@ -15,7 +15,7 @@ from fastconv.kernels.augment cimport CUTMIX, MIXUP, Augmentation
 from fastconv.kernels.grid cimport Grid, Window
 from fastconv.kernels.sparse_conv2d cimport sparse_scratch, sparse_suits
 from fastconv.kernels.winograd_conv2d cimport (FC_OUTPUTS, points_of, samples_at_a_time, tiles_of, winograd_scratch,
-                                               winograd_suits, winograd_suits_w, winograd_sums_scratch)
+                                               winograd_suits, winograd_suits_w, winograd_suits_x, winograd_sums_scratch)
 from fastconv.kernels.tile cimport FC_LEVEL
 
 LEVEL = FC_LEVEL.decode()
@@ -340,9 +340,12 @@ cdef class Program:
             if op.tiled:
                 t[1].right = max(t[1].right, self._outputs(op.u, t + 1) - t[1].g.width)
             if k.sw == 1 and (o > 0 or plan.input_gradient):
+                op.ut = 0 if (op.kind == CONV2D and not op.sparse and self.winograd
+                              and winograd_suits_x(&t.g, &t[1].g, k)) else -1
                 full = transposed(k)
-                op.ut = 0 if op.kind == CONV2D and not op.sparse and self._transforms(t + 1, t, &full) else -1
-                reach = self._outputs(op.ut, t) + (k.kw - 1) * k.dw - full.left  # pixels of dy
+                reach = t.g.width + (k.kw - 1) * k.dw - full.left  # pixels of dy
+                if op.ut >= 0:
+                    full.left, reach = 0, self._outputs(op.ut, t + 1)
                 t[1].left, t[1].right = max(t[1].left, full.left), max(t[1].right, reach - t[1].g.width)
 
     cdef Py_ssize_t _places(self, Py_ssize_t o):
@@ -498,10 +501,8 @@ cdef class Program:
         cdef const Grid *gy
         for o in range(plan.n_ops):
             op, gx, gy = &plan.ops[o], &plan.tensors[o].g, &plan.tensors[o + 1].g
-            if op.u >= 0:
+            if op.u >= 0 or plan.learns and op.ut >= 0:
                 transforms = max(transforms, winograd_scratch(op.block, gx, gy, &op.window))
-            if plan.learns and op.ut >= 0:
-                transforms = max(transforms, winograd_scratch(op.block, gy, gx, &op.window))
             if plan.learns and op.tiled:
                 op.scratch = at
                 at += winograd_scratch(op.tiled, gx, gy, &op.window)

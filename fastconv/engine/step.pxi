@@ -160,10 +160,11 @@ cdef void close_arena(const Arena *arena) noexcept nogil:
 cdef void transform_strip(const Plan *plan, const Strip *strip, real *packed) noexcept nogil:
     """Make Winograd's weights of a strip, where the operation takes them."""
     cdef const Op *op = &plan.ops[strip.op]
+    cdef Py_ssize_t row = padded(strip.cols, sizeof(real))
     if real is float:
         if op.u >= 0 and strip.tap >= 0:
-            winograd_line(&op.window, strip.tap // op.window.kw, op.rows, padded(strip.cols, sizeof(real)),
-                          packed + strip.packed, packed + op.u)
+            winograd_line(&op.window, strip.tap // op.window.kw, op.rows, row, op.rows * row, packed + strip.packed,
+                          packed + op.u)
 
 
 cdef void transpose_strip(const Plan *plan, const Strip *strip, real *packed) noexcept nogil:
@@ -176,8 +177,9 @@ cdef void transpose_strip(const Plan *plan, const Strip *strip, real *packed) no
                            packed + strip.wt + (strip.taps - 1 - k) * strip.cols * strip.wt_row)
     if real is float:
         if op.ut >= 0 and strip.tap >= 0:
-            winograd_line(&op.window, op.window.kh - 1 - strip.tap // op.window.kw, strip.cols, strip.wt_row,
-                          packed + strip.wt, packed + op.ut)
+            k = strip.cols * strip.wt_row
+            winograd_line(&op.window, op.window.kh - 1 - strip.tap // op.window.kw, strip.cols, strip.wt_row, -k,
+                          packed + strip.wt + (op.window.kw - 1) * k, packed + op.ut)
 
 
 cdef void pack_all(const Plan *plan, const real *flat, real *packed) noexcept nogil:

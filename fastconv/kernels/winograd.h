@@ -84,6 +84,70 @@ static void fc_winograd_input(ptrdiff_t taps, ptrdiff_t lines, ptrdiff_t tiles, 
             }
 }
 
+/* The gradients of the taps + 3 pixels under a tile, a vector of channels of each: the transpose of fc_winograd_pixels. */
+static inline __attribute__((always_inline)) void fc_winograd_pixels_back(
+    const int taps, ptrdiff_t plane, const float *v, fc_vec_float *d /* OUT (taps + 3) */)
+{
+    typedef fc_vec_float vec;
+    const vec v0 = *(const vec *)v, v1 = *(const vec *)(v + plane), v2 = *(const vec *)(v + 2 * plane);
+    const vec v3 = *(const vec *)(v + 3 * plane), v4 = *(const vec *)(v + 4 * plane);
+    const vec s = v1 + v2, a = v1 - v2, s2 = v3 + v4, a2 = v3 - v4, last = *(const vec *)(v + (taps + 2) * plane);
+    if (taps == 3) {
+        d[0] = 4 * v0;
+        d[1] = 4 * (last - a) - 2 * a2;
+        d[2] = -5 * v0 - 4 * s - s2;
+        d[3] = a + 2 * a2 - 5 * last;
+        d[4] = v0 + s + s2;
+    } else {
+        const vec v5 = *(const vec *)(v + 5 * plane), v6 = *(const vec *)(v + 6 * plane), s3 = v5 + v6, a3 = v5 - v6;
+        d[0] = v0;
+        d[1] = a + 0.5f * a2 + 2 * a3 - last;
+        d[2] = s + 0.25f * s2 + 4 * s3 - 5.25f * v0;
+        d[3] = 5.25f * last - 4.25f * a - 2.5f * (a2 + a3);
+        d[4] = 5.25f * v0 - 4.25f * s - 1.25f * s2 - 5 * s3;
+        d[5] = a + 2 * a2 + 0.5f * a3 - 5.25f * last;
+        d[6] = s + s2 + s3 - v0;
+    }
+    d[taps + 2] = last;
+}
+
+/* dx[h, q, c] = the sums of the pixels' gradients under the tiles of line h, the first of which begins `left` pixels
+ * before the line. */
+static inline __attribute__((always_inline)) void fc_winograd_overlaps(
+    const int taps, ptrdiff_t lines, ptrdiff_t tiles, ptrdiff_t width, ptrdiff_t left, ptrdiff_t row, ptrdiff_t v_line,
+    ptrdiff_t plane, const float *v, ptrdiff_t x_line, float *dx /* OUT */)
+{
+    typedef fc_vec_float vec;
+    for (ptrdiff_t h = 0; h < lines; h++, v += v_line, dx += x_line)
+        for (ptrdiff_t c = 0; c < row; c += FC_WINOGRAD_LANES) {
+            vec d[8] = {{0}};
+            ptrdiff_t at = -left;
+            for (ptrdiff_t j = 0; at < width; j++) { /* behind the last tile what is left of it, and zeros */
+                vec over[4] = {d[4], d[5], d[6], d[7]};
+                if (j < tiles)
+                    fc_winograd_pixels_back(taps, plane, v + j * row + c, d);
+                else
+                    for (int q = 0; q < taps + 3; q++)
+                        d[q] = (vec){0};
+                for (int q = 0; q < taps - 1; q++)
+                    d[q] += over[q];
+                for (int q = 0; q < FC_OUTPUTS; q++, at++)
+                    if (at >= 0 && at < width)
+                        *(vec *)(dx + at * row + c) = d[q];
+            }
+        }
+}
+
+static void fc_winograd_input_back(ptrdiff_t taps, ptrdiff_t lines, ptrdiff_t tiles, ptrdiff_t width, ptrdiff_t left,
+                                   ptrdiff_t row, ptrdiff_t v_line, ptrdiff_t plane, const float *v, ptrdiff_t x_line,
+                                   float *dx /* OUT */)
+{
+    if (taps == 3)
+        fc_winograd_overlaps(3, lines, tiles, width, left, row, v_line, plane, v, x_line, dx);
+    else
+        fc_winograd_overlaps(5, lines, tiles, width, left, row, v_line, plane, v, x_line, dx);
+}
+
 /* The outputs of a tile, a vector of filters of each, from its products, which lie `plane` apart. */
 static inline __attribute__((always_inline)) void fc_winograd_sums(
     const int taps, ptrdiff_t plane, const float *m, fc_vec_float bias, fc_vec_float *out /* OUT (FC_OUTPUTS) */)
