@@ -15,7 +15,8 @@ from fastconv.kernels.augment cimport CUTMIX, MIXUP, Augmentation
 from fastconv.kernels.grid cimport Grid, Window
 from fastconv.kernels.sparse_conv2d cimport sparse_scratch, sparse_suits
 from fastconv.kernels.winograd_conv2d cimport (FC_OUTPUTS, points_of, samples_at_a_time, tiles_of, winograd_scratch,
-                                               winograd_suits, winograd_suits_w, winograd_suits_x, winograd_sums_scratch)
+                                               winograd_suits, winograd_suits_w, winograd_suits_x,
+                                               winograd_sums_scratch)
 from fastconv.kernels.tile cimport FC_LEVEL
 
 LEVEL = FC_LEVEL.decode()

@@ -84,7 +84,7 @@ static void fc_winograd_input(ptrdiff_t taps, ptrdiff_t lines, ptrdiff_t tiles, 
             }
 }
 
-/* The gradients of the taps + 3 pixels under a tile, a vector of channels of each: the transpose of fc_winograd_pixels. */
+/* The gradients of the taps + 3 pixels under a tile, a vector of channels of each: fc_winograd_pixels, transposed. */
 static inline __attribute__((always_inline)) void fc_winograd_pixels_back(
     const int taps, ptrdiff_t plane, const float *v, fc_vec_float *d /* OUT (taps + 3) */)
 {
@@ -199,10 +199,10 @@ static inline __attribute__((always_inline)) void fc_winograd_lines(
             }
 }
 
-/* m[t, h, j, f] = the transforms of the outputs' gradients under tile j of line h: the transpose of fc_winograd_sums. */
+/* m[t, h, j, f] = the transforms of the outputs' gradients under tile j of line h: fc_winograd_sums, transposed. */
 static inline __attribute__((always_inline)) void fc_winograd_spread(
-    const int taps, ptrdiff_t lines, ptrdiff_t tiles, ptrdiff_t row, ptrdiff_t y_line, const float *dy, ptrdiff_t m_line,
-    ptrdiff_t plane, float *m /* OUT */)
+    const int taps, ptrdiff_t lines, ptrdiff_t tiles, ptrdiff_t row, ptrdiff_t y_line, const float *dy,
+    ptrdiff_t m_line, ptrdiff_t plane, float *m /* OUT */)
 {
     typedef fc_vec_float vec;
     for (ptrdiff_t h = 0; h < lines; h++)

@@ -36,8 +36,8 @@ cdef inline Py_ssize_t tiles_of(Py_ssize_t width) noexcept nogil:
 
 
 cdef inline bint winograd_suits_x(const Grid *gx, const Grid *gy, const Window *k) noexcept nogil:
-    """Whether dx is faster so: enough channels and filters to pay for the transforms, and at most 3/4 of the plain sum's
-    products, which leaves the zeros around the narrower of both out.
+    """Whether dx is faster so: enough channels and filters to pay for the transforms, and at most 3/4 of the plain
+    sum's products, which leaves the zeros around the narrower of both out.
     """
     return (k.sh == 1 and k.sw == 1 and k.dh == 1 and k.dw == 1 and (k.kw == 3 or k.kw == 5)
             and gx.channels >= 32 and gy.channels >= 32
@@ -156,8 +156,8 @@ cdef inline void winograd_backward_x(
         plane_x, plane_y = gx.height * line_x, gy.height * line_y
         products = scratch + points_of(k) * plane_y
         for i in range(count):
-            fc_winograd_gradients(k.kw, gy.height, tiles, gy.row, gy.line, dy + (start + i) * gy.sample, line_y, plane_y,
-                                  scratch + i * tiles * gy.row)
+            fc_winograd_gradients(k.kw, gy.height, tiles, gy.row, gy.line, dy + (start + i) * gy.sample, line_y,
+                                  plane_y, scratch + i * tiles * gy.row)
         winograd_products(count * tiles, gy, gx, &full, scratch, ut, products)
         for i in range(count):
             fc_winograd_input_back(k.kw, gx.height, tiles, gx.width, k.left, gx.row, line_x, plane_x,
