@@ -293,7 +293,7 @@ def images_section(results):
         ),
         "",
         "Each convolution on one core, alone and with the max-pooling behind it, in % of the multiply-add peak; above "
-        "the roof lie Winograd's algorithm (32 channels or more, forward and dx), which multiplies less than is "
+        "the roof lie Winograd's algorithm (mostly, with 32 channels or more), which multiplies less than is "
         "counted, and what skips the pixels to which max-pooling hands no gradient:",
         "",
         *markdown(

@@ -26,9 +26,9 @@ class Sequential:
         says another, biases zero.
     winograd : bool
         Let float32 convolutions with windows of 3 or 5 pixels a line, stride 1 and at least 32 channels and filters use
-        Winograd's algorithm along the lines, forward, and for the gradient by their input where no max-pooling leaves
-        most of it zero: 2 or 2.5 times fewer multiplications, and numbers that differ from the plain sum's by some
-        1e-6 of the largest. False: always the plain sum.
+        Winograd's algorithm along the lines, forward and for their gradients, unless max-pooling leaves most of these
+        zero and skipping that is faster: 2 or 2.5 times fewer multiplications, and numbers that differ from the plain
+        sum's by some 1e-6 of the largest. False: always the plain sum.
 
     Attributes
     ----------

@@ -118,6 +118,46 @@ def test_winograd_s_gradient_by_the_input_is_nearly_as_exact_as_the_plain_sum(le
     assert found[0]["0.w"].tobytes() != found[1]["0.w"].tobytes()
 
 
+@pytest.mark.parametrize("size", [(7, 6), (7, 9), (8, 13), (6, 14)])
+@pytest.mark.parametrize(
+    "layer", [fc.Conv2D(32, 3), fc.Conv2D(45, 3, padding=2), fc.Conv2D(32, 5), fc.Conv2D(33, 5, padding=3)], ids=repr
+)
+def test_winograd_s_gradient_by_the_input_fits_where_windows_do_not_reach_the_end(level, rng, layer, size):
+    layers = [fc.Conv2D(40, 1), fc.Tanh(), layer, fc.AvgPool2D(2), fc.Flatten(), fc.Dense(4)]
+    assert_gradients_equal_the_twin_s(network(layers, (*size, 3), "float32"), 11, rng)
+
+
+def gradient_by_the_weights(net, x, dy):
+    """Of sum(y * dy), of a network that begins with a convolution."""
+    flat = np.empty_like(net.parameters)
+    net.program.backward(x.astype(net.dtype), net.parameters, dy.astype(net.dtype), flat)
+    return flat[: net.params["0.w"].size]
+
+
+@pytest.mark.parametrize("behind", [[], [fc.ReLU(), fc.MaxPool2D(2)]], ids=["alone", "pooled"])
+@pytest.mark.parametrize("layer", WINOGRAD.values(), ids=WINOGRAD)
+@pytest.mark.parametrize("size", [(7, 6), (6, 11), (7, 12), (12, 13)])
+@pytest.mark.parametrize("n", [1, 9, 70])
+def test_winograd_s_gradient_by_the_weights_is_nearly_as_exact_as_the_plain_sum(level, rng, layer, size, behind, n):
+    fast, plain = (network([layer, *behind], (*size, 32), "float32", winograd=winograd) for winograd in (True, False))
+    x = rng.normal(size=(n, *size, 32)).astype(np.float32)
+    dy = rng.normal(size=(n, *fast.output_shape)).astype(np.float32)
+    exact = gradient_by_the_weights(plain.astype("float64"), x, dy)
+    found = [gradient_by_the_weights(net, x, dy) for net in (fast, plain)]
+    errors = [np.abs(gradient - exact).max() / np.abs(exact).max() for gradient in found]
+    assert errors[1] < 4e-6 and errors[0] < 8e-6  # sums of up to some thousand terms
+    if size[1] >= 12 and (not behind or layer.kernel_size == 3):  # 5x5 in front of pooling: zeros are skipped
+        assert found[0].tobytes() != found[1].tobytes()
+
+
+def test_transforms_are_kept_from_one_block_of_images_to_the_next(level, rng):
+    """One image is a block; the gradients of the second and third convolution take several at a time."""
+    layers = [fc.Conv2D(32, 3), fc.Tanh(), fc.AvgPool2D(2), fc.Conv2D(64, 3), fc.Tanh(), fc.Conv2D(32, 5, padding=2)]
+    net = network([*layers, fc.AvgPool2D(2), fc.Flatten(), fc.Dense(3)], (32, 32, 3), "float32")
+    for n in (1, 25, 61):
+        assert_gradients_equal_the_twin_s(net, n, rng)
+
+
 @pytest.mark.parametrize("layer", [*WINOGRAD.values(), fc.Conv2D(5, 3), fc.Conv2D(40, 2, dilation=2)], ids=repr)
 @pytest.mark.parametrize("size", [(9, 13), (16, 12)])
 @pytest.mark.parametrize("relu", [[fc.ReLU()], []], ids=["relu", "plain"])
@@ -146,6 +186,9 @@ def test_without_winograd_s_algorithm_integers_come_out_exactly(level, rng):
     w = net.params["0.w"].astype(np.int64)
     windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))
     np.testing.assert_array_equal(net.forward(x), np.einsum("npqcuv,uvcf->npqf", windows, w))
+    dy = rng.integers(-8, 9, (2, 7, 7, 32))
+    exact = np.einsum("npqcuv,npqf->uvcf", windows, dy)
+    np.testing.assert_array_equal(gradient_by_the_weights(net, x, dy).reshape(w.shape), exact)
 
 
 def test_winograd_s_algorithm_gives_the_same_bits_at_both_avx_levels(rng):
@@ -153,16 +196,18 @@ def test_winograd_s_algorithm_gives_the_same_bits_at_both_avx_levels(rng):
     if len(levels) < 2:
         pytest.skip("the processor has one of them at most")
     net = network([fc.Conv2D(32, 3), fc.ReLU(), fc.Conv2D(32, 5)], (12, 12, 32), "float32")
-    x = rng.normal(size=(3, 12, 12, 32)).astype(np.float32)
+    x, dy = (rng.normal(size=(3, *shape)).astype(np.float32) for shape in (net.input.shape, net.output_shape))
     results = []
     for name in levels:
         program = fc.engine.load(name).Program(
             [layer.lower(shape) for layer, shape in zip(net.layers, net._shapes, strict=False)],
-            net.input.shape, False, True, winograd=True,
+            net.input.shape, False, True, input_gradient=True, winograd=True,
         )  # fmt: skip
         y = np.empty((3, *net.output_shape), np.float32)
         program.forward(x, net.parameters, y, state=net.statistics)
-        results.append(y.tobytes())
+        flat, dx = np.empty_like(net.parameters), np.empty_like(x)
+        program.backward(x, net.parameters, dy, flat, dx)
+        results.append((y.tobytes(), flat.tobytes(), dx.tobytes()))
     assert results[0] == results[1]
 
 

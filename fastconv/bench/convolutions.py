@@ -188,7 +188,7 @@ def table(result):
     return [
         *timing.columns(head, body),
         f"{result['settings']['images']} images a call, one thread; MFLOP of a pass, nothing skipped; %: of the peak",
-        "forward and dx of 32 channels or more: by Winograd's algorithm, which multiplies less than is counted",
+        "32 channels or more: mostly by Winograd's algorithm, which multiplies less than is counted",
         "pooled: with the ReLU and the 2x2 max-pooling behind it, which hands a gradient to one pixel of four",
         *(f"peak, {level}: {gflops:.0f} GFLOP/s" for level, gflops in result["peaks"].items()),
     ]

@@ -24,14 +24,15 @@ from fastconv.kernels.relu cimport relu_backward, relu_forward, relu_mask
 from fastconv.kernels.sparse_conv2d cimport sparse_backward_w, sparse_backward_x, sparse_begin, sparse_end
 from fastconv.kernels.sigmoid cimport sigmoid_backward, sigmoid_forward
 from fastconv.kernels.tanh cimport tanh_backward, tanh_forward
-from fastconv.kernels.winograd_conv2d cimport winograd_backward_x, winograd_forward
+from fastconv.kernels.winograd_conv2d cimport winograd_backward_w, winograd_backward_x, winograd_forward
 
 cdef extern from *:
     void prefetch "__builtin_prefetch"(const void *) nogil
 
 ctypedef struct Workspace:
     # What one chunk is worked on in.
-    void *values            # (plan.scratch,) elements: all tensors
+    void *values            # (plan.values,) elements: all tensors
+    void *scratch           # (plan.scratch,) elements, of the thread that is at work
     int16_t *codes          # (chunk, length)
     Py_ssize_t *active      # (n_ops + 1, chunk): leading positions of each sample that can differ from zero
     Py_ssize_t *valid       # (n_ops + 1, chunk): leading positions that see something of the sample
@@ -203,7 +204,7 @@ cdef inline void forward_op(
     elif op.kind == CONV2D and op.u >= 0:
         if real is float:
             winograd_forward(n, gx, gy, &op.window, x, packed + op.u, b, op.relu, pooled,
-                             <float *> work.values + plan.transformed, y, winner)
+                             <float *> work.scratch + plan.transformed, y, winner)
     elif op.kind == CONV2D and op.pools:
         conv2d_pooled(n, gx, pooled, &op.window, x, packed + op.w, b, op.relu, y, winner)
     elif op.kind == CONV2D:
@@ -242,15 +243,16 @@ cdef inline void forward_op(
 
 cdef inline void backward_op(
     const Plan *plan, Py_ssize_t o, Py_ssize_t first, Py_ssize_t n, const Workspace *work, const Mode *mode,
-    const real *packed, bint last, bint add,
-    real *gradients,  # OUT (plan.gradients,), IN too if add
+    const real *packed, bint last, bint begun,
+    real *gradients,  # OUT (plan.gradients,), IN too if begun or first > 0
 ) noexcept nogil:
     """Operation o in reverse, on the samples first : first + n of a chunk, perhaps the last ones; what it gives is added
-    to gradients if add.
+    to gradients, if these are begun or the samples are not the first ones.
 
     Where y comes of a ReLU, the op behind it masks the gradient that it hands back.
     """
     cdef Py_ssize_t i, h
+    cdef bint add = begun or first > 0
     cdef const Op *op = &plan.ops[o]
     cdef const Grid *gx = &plan.tensors[o].g
     cdef const Grid *gy = &plan.tensors[o + 1].g
@@ -288,21 +290,26 @@ cdef inline void backward_op(
         if op.wt >= 0:
             conv1d_backward_x(n, gx.width, gx.channels, op.window.kw, gy.channels, gy.sample, dy, active_x,
                               packed + op.wt, mask, gx.sample, dx)
-    elif op.kind == CONV2D and op.sparse:
-        dxh = <real *> work.values + op.scratch
-        if first == 0:
-            sparse_begin(gx, gy, &op.window, add, gradients + op.w, dxh)
-        sparse_backward_w(n, gx, gy, &op.window, x, dy, dxh)
-        if last:
-            sparse_end(gx, gy, &op.window, dxh, gradients + op.w)
-        if op.wt >= 0:
-            sparse_backward_x(n, gx, gy, &op.window, dy, packed + op.wt, mask, work.counts, dx)
     elif op.kind == CONV2D:
-        conv2d_backward_w(n, gx, gy, &op.window, x, dy, add, gradients + op.w)
-        if op.ut >= 0:
+        dxh = <real *> work.scratch + op.scratch
+        if op.tiled:
+            if real is float:
+                winograd_backward_w(first, n, last, op.tiled, gx, gy, &op.window, x, dy, begun, dxh,
+                                    <float *> work.scratch + plan.transformed, gradients + op.w)
+        elif op.sparse:
+            if first == 0:
+                sparse_begin(gx, gy, &op.window, begun, gradients + op.w, dxh)
+            sparse_backward_w(n, gx, gy, &op.window, x, dy, dxh)
+            if last:
+                sparse_end(gx, gy, &op.window, dxh, gradients + op.w)
+        else:
+            conv2d_backward_w(n, gx, gy, &op.window, x, dy, add, gradients + op.w)
+        if op.sparse and op.wt >= 0:
+            sparse_backward_x(n, gx, gy, &op.window, dy, packed + op.wt, mask, work.counts, dx)
+        elif op.ut >= 0:
             if real is float:
                 winograd_backward_x(n, gx, gy, &op.window, dy, packed + op.ut, mask,
-                                    <float *> work.values + plan.transformed, dx)
+                                    <float *> work.scratch + plan.transformed, dx)
         elif op.wt >= 0:
             conv2d_backward_x(n, gx, gy, &op.window, dy, packed + op.wt, mask, dx)
     elif op.kind == DENSE:
@@ -398,6 +405,6 @@ cdef inline void backward(
             if o == stop and stop < plan.n_ops:
                 normalise_back(plan, stop, first, m, work, mode, packed)
             for at in range(o - 1, begin - 1, -1):
-                backward_op(plan, at, first, m, work, mode, packed, first + m == n, add or first > 0, gradients)
+                backward_op(plan, at, first, m, work, mode, packed, first + m == n, add, gradients)
             first += m
         o = begin

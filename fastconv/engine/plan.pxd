@@ -44,7 +44,8 @@ ctypedef struct Op:
     bint pooled             # it is a convolution, and max-pooling follows, or global max-pooling that it does itself
     bint pools              # and is done with it: y has no place of its own
     bint sparse             # most of dy is zero
-    Py_ssize_t scratch      # then: what its gradient is worked out in
+    Py_ssize_t tiled        # samples at a time of which dw is taken by Winograd's algorithm, 0: the plain sum is taken
+    Py_ssize_t scratch      # if sparse or tiled: offset of what its gradient is worked out in
     bint deferred           # dw is taken of the whole batch at once, in the update
     double rate, eps        # dropout's rate, or the momentum of running statistics
 
@@ -71,8 +72,9 @@ ctypedef struct Plan:
     Py_ssize_t statistics   # channels of all batch normalisations
     Py_ssize_t chunk        # samples of a chunk at most
     bint whole              # the activations of all chunks are kept: stages need them, or deferred gradients
-    Py_ssize_t scratch      # elements of a thread's scratch
-    Py_ssize_t transformed  # where Winograd's transforms of a sample lie in the scratch
+    Py_ssize_t values       # elements of the activations of a chunk and their gradients
+    Py_ssize_t scratch      # elements of a thread's scratch: what gradients are worked out in, and behind that
+    Py_ssize_t transformed  # what Winograd's algorithm takes for an operation
     Py_ssize_t lines        # of the largest gradient that is mostly zero
     bint codes              # the input is codes, not values
     bint input_gradient     # the first op propagates too

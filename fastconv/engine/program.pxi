@@ -12,9 +12,11 @@ from fastconv.engine.plan cimport (AVG_POOL, BATCH_NORM, CONV1D, CONV2D, DENSE, 
                                    MAX_POOL, ONEHOT_CONV1D, RELU, SIGMOID, TANH, Kind, Op, Plan, Strip, Tensor)
 from fastconv.kernels.conv2d cimport pooled_suits, transposed
 from fastconv.kernels.augment cimport CUTMIX, MIXUP, Augmentation
-from fastconv.kernels.grid cimport Window
+from fastconv.kernels.grid cimport Grid, Window
 from fastconv.kernels.sparse_conv2d cimport sparse_scratch, sparse_suits
-from fastconv.kernels.winograd_conv2d cimport FC_OUTPUTS, points_of, tiles_of, winograd_scratch, winograd_suits
+from fastconv.kernels.winograd_conv2d cimport (FC_OUTPUTS, points_of, samples_at_a_time, tiles_of, winograd_scratch,
+                                               winograd_suits, winograd_suits_w, winograd_suits_x,
+                                               winograd_sums_scratch)
 from fastconv.kernels.tile cimport FC_LEVEL
 
 LEVEL = FC_LEVEL.decode()
@@ -335,11 +337,22 @@ cdef class Program:
             reach = (self._outputs(op.u, t + 1) - 1) * k.sw + (k.kw - 1) * k.dw - k.left + 1  # pixels of x
             t.left, t.right = max(t.left, k.left), max(t.right, reach - t.g.width)
             plan.margins = plan.margins or k.left > 0 or reach > t.g.width
+            op.tiled = op.u >= 0 and winograd_suits_w(&t.g, &t[1].g, k, self._places(o))
+            if op.tiled:
+                t[1].right = max(t[1].right, self._outputs(op.u, t + 1) - t[1].g.width)
             if k.sw == 1 and (o > 0 or plan.input_gradient):
+                op.ut = 0 if (op.kind == CONV2D and not op.sparse and self.winograd
+                              and winograd_suits_x(&t.g, &t[1].g, k)) else -1
                 full = transposed(k)
-                op.ut = 0 if op.kind == CONV2D and not op.sparse and self._transforms(t + 1, t, &full) else -1
-                reach = self._outputs(op.ut, t) + (k.kw - 1) * k.dw - full.left  # pixels of dy
+                reach = t.g.width + (k.kw - 1) * k.dw - full.left  # pixels of dy
+                if op.ut >= 0:
+                    full.left, reach = 0, self._outputs(op.ut, t + 1)
                 t[1].left, t[1].right = max(t[1].left, full.left), max(t[1].right, reach - t[1].g.width)
+
+    cdef Py_ssize_t _places(self, Py_ssize_t o):
+        """Pixels of a convolution's dy of which at most one is not zero."""
+        cdef const Window *pool = &self.plan.ops[o + 1].window
+        return pool.kh * pool.kw if self.plan.ops[o].sparse else 1
 
     cdef Py_ssize_t _outputs(self, Py_ssize_t u, const Tensor *t):
         """Outputs of a line, and how far the last tile of Winograd's algorithm reaches."""
@@ -420,6 +433,10 @@ cdef class Program:
                 t.g.row = t.g.channels  # only read
             t.g.line = (t.g.width + t.left + t.right) * t.g.row
             t.g.sample = padded(t.g.height * t.g.line, itemsize)
+        for o in range(plan.n_ops):
+            op, t = &plan.ops[o], &plan.tensors[o]
+            if op.tiled:
+                op.tiled = min(plan.chunk, samples_at_a_time(&t.g, &t[1].g, &op.window))
         self._choose_blocks(itemsize)
         plan.learns = True
         self._place(plan)
@@ -457,7 +474,7 @@ cdef class Program:
     cdef int _place(self, Plan *plan) except -1:
         """Where the tensors lie in a chunk's scratch. A prediction needs no gradients, and keeps nothing for them."""
         cdef Tensor *t
-        cdef Py_ssize_t i, block, transforms = 0, at = 0
+        cdef Py_ssize_t i, block, at = 0
         cdef bint learns = plan.learns
         for i in range(plan.n_ops + 1):
             t = &plan.tensors[i]
@@ -472,14 +489,28 @@ cdef class Program:
             if learns and not (i > 0 and plan.ops[i - 1].kind == ONEHOT_CONV1D and plan.ops[i - 1].pools):
                 t.dy = at + t.left * t.g.row
                 at += (plan.chunk if t.dy_whole else block) * t.g.sample
-            if learns and i > 0 and plan.ops[i - 1].sparse:
-                plan.ops[i - 1].scratch = at
-                at += padded(sparse_scratch(&plan.tensors[i - 1].g, &t.g, &plan.ops[i - 1].window, self._itemsize()),
-                             self._itemsize())
-            if i > 0 and plan.ops[i - 1].u >= 0:
-                transforms = max(transforms, winograd_scratch(block, &plan.tensors[i - 1].g, &t.g, &plan.ops[i - 1].window))
-            if learns and i > 0 and plan.ops[i - 1].ut >= 0:
-                transforms = max(transforms, winograd_scratch(block, &t.g, &plan.tensors[i - 1].g, &plan.ops[i - 1].window))
+            if <double> at > LARGEST:
+                raise ValueError("Program: the activations of a chunk are too large")
+        plan.values = at
+        return self._place_scratch(plan)
+
+    cdef int _place_scratch(self, Plan *plan) except -1:
+        """Where in a thread's scratch gradients are worked out, and what Winograd's algorithm takes."""
+        cdef Py_ssize_t o, at = 0, transforms = 0, itemsize = self._itemsize()
+        cdef Op *op
+        cdef const Grid *gx
+        cdef const Grid *gy
+        for o in range(plan.n_ops):
+            op, gx, gy = &plan.ops[o], &plan.tensors[o].g, &plan.tensors[o + 1].g
+            if op.u >= 0 or plan.learns and op.ut >= 0:
+                transforms = max(transforms, winograd_scratch(op.block, gx, gy, &op.window))
+            if plan.learns and op.tiled:
+                op.scratch = at
+                at += winograd_scratch(op.tiled, gx, gy, &op.window)
+                transforms = max(transforms, winograd_sums_scratch(gx, gy, &op.window))
+            elif plan.learns and op.sparse:
+                op.scratch = at
+                at += padded(sparse_scratch(gx, gy, &op.window, itemsize), itemsize)
             if <double> at + transforms > LARGEST:
                 raise ValueError("Program: the activations of a chunk are too large")
         plan.transformed = at

@@ -66,6 +66,7 @@ ctypedef struct Arena:
     double *moments     # means and squares of all normalised channels, for each buffer
     Statistics *statistics  # one a thread
     Workspace *work     # one a thread, or one a chunk where plan.whole is set
+    void **scratch      # one a thread
     Py_ssize_t *sizes   # samples of each chunk
     fc_team team        # the threads at work
 
@@ -91,7 +92,9 @@ cdef Py_ssize_t lay_out_arena(
     cdef Workspace empty
     cdef Statistics *statistics = &none
     cdef Workspace *work = &empty
+    cdef void *scratch
     arena.work = <Workspace *> carve(&at, spaces * sizeof(Workspace))
+    arena.scratch = <void **> carve(&at, threads * sizeof(void *))
     arena.statistics = <Statistics *> carve(&at, threads * sizeof(Statistics))
     arena.squares = <double *> carve(&at, plan.n_strips * sizeof(double) if buffers else 0)
     arena.losses = <double *> carve(&at, buffers * sizeof(double))
@@ -110,9 +113,12 @@ cdef Py_ssize_t lay_out_arena(
         statistics.inverse = carve(&at, n * itemsize)
         statistics.dgamma = carve(&at, n * itemsize)
         statistics.dbeta = carve(&at, n * itemsize)
+        scratch = carve(&at, plan.scratch * itemsize)
+        if placed:
+            arena.scratch[i] = scratch
     for i in range(spaces):
         work = &arena.work[i] if placed else &empty
-        work.values = carve(&at, plan.scratch * itemsize)
+        work.values = carve(&at, plan.values * itemsize)
         work.codes = <int16_t *> carve(&at, chunk * length * sizeof(int16_t) if plan.codes else 0)
         work.active = <Py_ssize_t *> carve(&at, tensors * chunk * sizeof(Py_ssize_t))
         work.valid = <Py_ssize_t *> carve(&at, tensors * chunk * sizeof(Py_ssize_t))
@@ -154,10 +160,11 @@ cdef void close_arena(const Arena *arena) noexcept nogil:
 cdef void transform_strip(const Plan *plan, const Strip *strip, real *packed) noexcept nogil:
     """Make Winograd's weights of a strip, where the operation takes them."""
     cdef const Op *op = &plan.ops[strip.op]
+    cdef Py_ssize_t row = padded(strip.cols, sizeof(real))
     if real is float:
         if op.u >= 0 and strip.tap >= 0:
-            winograd_line(&op.window, strip.tap // op.window.kw, op.rows, padded(strip.cols, sizeof(real)),
-                          packed + strip.packed, packed + op.u)
+            winograd_line(&op.window, strip.tap // op.window.kw, op.rows, row, op.rows * row, packed + strip.packed,
+                          packed + op.u)
 
 
 cdef void transpose_strip(const Plan *plan, const Strip *strip, real *packed) noexcept nogil:
@@ -170,8 +177,9 @@ cdef void transpose_strip(const Plan *plan, const Strip *strip, real *packed) no
                            packed + strip.wt + (strip.taps - 1 - k) * strip.cols * strip.wt_row)
     if real is float:
         if op.ut >= 0 and strip.tap >= 0:
-            winograd_line(&op.window, op.window.kh - 1 - strip.tap // op.window.kw, strip.cols, strip.wt_row,
-                          packed + strip.wt, packed + op.ut)
+            k = strip.cols * strip.wt_row
+            winograd_line(&op.window, op.window.kh - 1 - strip.tap // op.window.kw, strip.cols, strip.wt_row, -k,
+                          packed + strip.wt + (op.window.kw - 1) * k, packed + op.ut)
 
 
 cdef void pack_all(const Plan *plan, const real *flat, real *packed) noexcept nogil:
@@ -300,7 +308,7 @@ cdef void stage_chunks(
     """A stage of the chunks that belong to buffer b, in order, and the moments that the next stage needs."""
     cdef Py_ssize_t c, chunks = count_chunks(plan, batch.n), first = b * chunks // buffers
     cdef Py_ssize_t begin = first * batch.n // chunks, start, n, pixels
-    cdef const Workspace *work = &arena.work[thread]
+    cdef Workspace *work = &arena.work[thread]
     cdef const Op *norm
     cdef const Grid *g
     cdef double *moments
@@ -311,6 +319,7 @@ cdef void stage_chunks(
         n = (c + 1) * batch.n // chunks - start
         if plan.whole:
             work, arena.sizes[c] = &arena.work[c], n
+        work.scratch = arena.scratch[thread]
         stage_chunk(plan, batch, stage, back, start, n, work, mode, <const real *> arena.packed, c > first, gradients,
                     &arena.losses[b], &arena.correct[b])
         if stage + 1 < plan.n_stages and not back:
@@ -498,6 +507,7 @@ cdef void predict_thread(
 ) noexcept nogil:
     """The output of every sample, chunk by chunk, as one thread of a team."""
     cdef Py_ssize_t c, first, chunks = count_chunks(plan, batch.n)
+    arena.work[thread].scratch = arena.scratch[thread]
     fc_join(&arena.team)
     c = fc_take(&arena.team)
     while c < chunks:
