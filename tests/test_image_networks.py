@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
+from fastconv.reference import convolution, pooling
 from fastconv.reference.sequential import NumpyNet
 
 
@@ -48,6 +49,92 @@ def test_gradients_in_front_of_max_pooling_skip_zeros_and_nothing_else(level, rn
     first = [fc.Conv2D(16, 3, padding=1), fc.Tanh()]
     net = network([*first, *layers, fc.Flatten(), fc.Dense(3)], (9, 11, 2), dtype)
     assert_gradients_equal_the_twin_s(net, 5, rng)
+
+
+FIRST = {
+    "3x3": (fc.Conv2D(32, 3), (12, 12, 3)),
+    "5x5 same": (fc.Conv2D(33, 5, padding="same"), (11, 13, 3)),
+    "stride": (fc.Conv2D(5, (3, 4), stride=2, padding=1), (14, 13, 2)),
+    "dilation": (fc.Conv2D(19, 3, dilation=2, padding=2), (7, 9, 1)),
+    "lines in the padding alone": (fc.Conv2D(70, (7, 2), padding=(4, 1)), (3, 8, 5)),
+    "more channels": (fc.Conv2D(17, 3), (9, 10, 11)),
+}
+BEHIND = {
+    "alone": [],
+    "ReLU": [fc.ReLU()],
+    "pooled": [fc.MaxPool2D(2)],
+    "ReLU, pooled": [fc.ReLU(), fc.MaxPool2D(2)],
+}
+
+
+def first_gradients(net, x, dy, input_gradient=False, y=None, **options):
+    """The gradients by the parameters, by a plan that can give those by the input too, or not."""
+    ops = [layer.lower(shape) for layer, shape in zip(net.layers, net._shapes, strict=False)]
+    program = fc.engine.Program(ops, net.input.shape, False, net.dtype == np.float32, input_gradient)
+    flat, dx = np.full_like(net.parameters, np.nan), np.empty_like(x) if input_gradient else None
+    program.backward(x, net.parameters, dy, flat, dx, y=y, **options)
+    return flat
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
+@pytest.mark.parametrize("layer, size", FIRST.values(), ids=FIRST)
+def test_integer_gradients_of_the_first_layer_come_out_exactly(level, rng, layer, size, behind, dtype):
+    """Of more than one chunk, for any number of threads, and wherever the output's gradient lies in memory."""
+    net = network([layer, *behind], size, dtype)
+    net.parameters[:] = rng.integers(-3, 4, net.parameters.size)
+    x = rng.integers(-3, 4, (53, *size)).astype(dtype)
+    dy = rng.integers(-3, 4, (53, *net.output_shape)).astype(dtype)
+
+    w, b = (net.params[name].astype(np.int64) for name in ("0.w", "0.b"))
+    window = {name: getattr(layer, name) for name in ("stride", "padding", "dilation")}
+    inside = convolution.conv2d(x.astype(np.int64), w, b, **window)
+    back = dy.astype(np.int64)
+    rectified = np.maximum(inside, 0) if fc.ReLU in map(type, behind) else inside
+    if fc.MaxPool2D in map(type, behind):
+        back = pooling.max_pool2d_backward(back, rectified, 2)
+    if rectified is not inside:
+        back = back * (inside > 0)
+    _, dw, db = convolution.conv2d_backward(back, x.astype(np.int64), w, **window)
+
+    dy.flags.writeable = False
+    found = first_gradients(net, x, dy)
+    np.testing.assert_array_equal(found, np.concatenate([dw.ravel(), db]))
+    for threads in (2, 3, 8):
+        assert first_gradients(net, x, dy, threads=threads).tobytes() == found.tobytes()
+    elsewhere = np.append(dy.ravel()[:1], dy)[1:].reshape(dy.shape)
+    assert first_gradients(net, x, elsewhere).tobytes() == found.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
+@pytest.mark.parametrize("layer, size", FIRST.values(), ids=FIRST)
+def test_the_first_layer_s_gradient_has_the_bits_of_any_layer_s(level, rng, layer, size, behind, dtype):
+    """Whether its output is wanted or not, too; and what is not finite survives."""
+    net = network([layer, *behind], size, dtype)
+    x, dy = (rng.normal(size=(30, *shape)).astype(dtype) for shape in (size, net.output_shape))
+    x[3, 1, 2, 0], dy[5, 0, 0, 1], dy[7, 0, 1, 2] = np.nan, np.inf, np.nan
+    found = first_gradients(net, x, dy)
+    assert np.isnan(found).any() and np.isfinite(found).any()
+    y = np.empty((30, *net.output_shape), dtype)
+    np.testing.assert_array_equal(first_gradients(net, x, dy, input_gradient=True), found)
+    np.testing.assert_array_equal(first_gradients(net, x, dy, y=y), found)
+    np.testing.assert_array_equal(y, net.forward(x))
+
+
+@pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
+@pytest.mark.parametrize("layer, size", FIRST.values(), ids=FIRST)
+def test_the_first_layer_s_gradient_has_the_same_bits_at_both_avx_levels(monkeypatch, rng, layer, size, behind):
+    levels = [name for name in fc.engine.cpu.supported() if name != "base"]
+    if len(levels) < 2:
+        pytest.skip("the processor has one of them at most")
+    net = network([layer, *behind], size, "float32")
+    x, dy = (rng.normal(size=(30, *shape)).astype(np.float32) for shape in (size, net.output_shape))
+    results = []
+    for name in levels:
+        monkeypatch.setattr(fc.engine, "Program", fc.engine.load(name).Program)
+        results.append(first_gradients(net, x, dy).tobytes())
+    assert results[0] == results[1]
 
 
 def test_gradients_of_more_chunks_than_buffers_add_up(level, rng):

@@ -10,7 +10,8 @@ from fastconv.kernels.avg_pool cimport avg_pool_backward, avg_pool_forward
 from fastconv.kernels.batch_norm cimport batch_norm_backward_w, batch_norm_backward_x, batch_norm_forward
 from fastconv.kernels.bias cimport bias_backward
 from fastconv.kernels.conv1d cimport conv1d_backward_w, conv1d_backward_x, conv1d_forward
-from fastconv.kernels.conv2d cimport conv2d_backward_w, conv2d_backward_x, conv2d_forward, conv2d_pooled
+from fastconv.kernels.conv2d cimport (conv2d_backward_w, conv2d_backward_x, conv2d_forward, conv2d_pooled,
+                                      conv2d_pooled_backward_w)
 from fastconv.kernels.dense cimport dense_backward_w, dense_backward_x, dense_forward
 from fastconv.kernels.dropout cimport dropout, dropout_scale
 from fastconv.kernels.global_max_pool1d cimport global_max_pool1d_backward, global_max_pool1d_forward
@@ -20,7 +21,7 @@ from fastconv.kernels.onehot_conv1d cimport (onehot_conv1d_backward_w, onehot_co
                                              onehot_conv1d_largest_backward_w)
 from fastconv.kernels.pack cimport pack_rows, unpack_rows
 from fastconv.kernels.real cimport real
-from fastconv.kernels.relu cimport relu_backward, relu_forward, relu_mask
+from fastconv.kernels.relu cimport relu_backward, relu_forward, relu_mask, relu_masked
 from fastconv.kernels.sparse_conv2d cimport sparse_backward_w, sparse_backward_x, sparse_begin, sparse_end
 from fastconv.kernels.sigmoid cimport sigmoid_backward, sigmoid_forward
 from fastconv.kernels.tanh cimport tanh_backward, tanh_forward
@@ -39,6 +40,8 @@ ctypedef struct Workspace:
     Py_ssize_t *rows        # (chunk,): the row of the data that each sample is
     Py_ssize_t *places      # (chunk,): the place of each sample in its batch
     Py_ssize_t *counts      # (max(chunk, length, 2 lines) + 2,): to count and to sort in
+    const void *given       # the gradient of the chunk's output in the caller's array, or NULL: it is copied
+    bint drops              # nobody wants the output: all blocks have one place for it
     void *images            # three, to augment in; this and what follows only where there is augmentation
     void *target            # (classes,): of a mixture
     Py_ssize_t *partners    # (chunk,): the row of the data that each sample is mixed with
@@ -140,6 +143,12 @@ cdef inline real *values_of(
     """Pixel (0, 0) of sample `first` of a chunk in a tensor, or in its gradient; numbers of the type of `like`."""
     cdef const Tensor *t = &plan.tensors[tensor]
     cdef bint whole = t.dy_whole if gradient else t.y_whole
+    if tensor == plan.n_ops and gradient and work.given != NULL:
+        if not plan.ops[tensor - 1].rectified:
+            return <real *> work.given + first * t.g.sample
+        whole = False  # it is masked block by block
+    elif tensor == plan.n_ops and not gradient and work.drops:
+        whole = False
     return <real *> work.values + (t.dy if gradient else t.y) + (first * t.g.sample if whole else 0)
 
 
@@ -262,21 +271,25 @@ cdef inline void backward_op(
     cdef real *dy = values_of(plan, work, o + 1, True, first, packed)
     cdef const real *winner = winners_of(plan, work, o + 1, first, packed)
     cdef const real *mask = x if o > 0 and plan.ops[o - 1].rectified else NULL
+    cdef const real *given = dy
+    cdef const real *far = NULL
     cdef real *dxh
     cdef real *dyh
     cdef Py_ssize_t *active_x = work.active + o * plan.chunk + first
     cdef Py_ssize_t *active_y = active_x + plan.chunk
     if o == plan.n_ops - 1 and op.rectified:
-        relu_mask(n, gy, y, dy)
+        if work.given != NULL:
+            given = <const real *> work.given + first * gy.sample
+        relu_masked(n, gy, y, given, dy)
     if op.kind == BATCH_NORM:  # its dx needs the sums of the whole batch
         batch_norm_backward_w(n, gx, gy, x, dy, <const real *> mode.mean + op.statistics,
                               <const real *> mode.inverse + op.statistics, add, gradients + op.w, gradients + op.b)
         return
     if op.b >= 0 and op.pooled:  # the pooling has handed back each number once
         bias_backward(n, &plan.tensors[o + 2].g, values_of(plan, work, o + 2, True, first, packed), add, gradients + op.b)
-    elif op.b >= 0:
+    elif op.b >= 0 and (op.kind != CONV2D or op.tiled):
         bias_backward(n, gy, dy, add, gradients + op.b)
-    if op.kind == ONEHOT_CONV1D and op.pools:
+    if op.kind == ONEHOT_CONV1D and op.unpools:
         onehot_conv1d_largest_backward_w(
             n, gx, gy, &op.window, work.codes + first * gx.width, active_x,
             work.valid + (o + 1) * plan.chunk + first, values_of(plan, work, o + 2, True, first, packed),
@@ -302,8 +315,15 @@ cdef inline void backward_op(
             sparse_backward_w(n, gx, gy, &op.window, x, dy, dxh)
             if last:
                 sparse_end(gx, gy, &op.window, dxh, gradients + op.w)
+        elif op.unpools:
+            if work.given != NULL and o + 2 == plan.n_ops:
+                far = <const real *> work.given + first * plan.tensors[o + 2].g.sample
+            conv2d_pooled_backward_w(n, gx, gy, &plan.tensors[o + 2].g, &op.window, x,
+                                     values_of(plan, work, o + 2, True, first, packed),
+                                     winners_of(plan, work, o + 2, first, packed), far, add, gradients + op.w)
         else:
-            conv2d_backward_w(n, gx, gy, &op.window, x, dy, add, gradients + op.w)
+            conv2d_backward_w(n, gx, gy, &op.window, x, dy, o == plan.n_ops - 1 and work.given != NULL, add,
+                              gradients + op.w, gradients + op.b if op.b >= 0 and not op.pooled else <real *> NULL)
         if op.sparse and op.wt >= 0:
             sparse_backward_x(n, gx, gy, &op.window, dy, packed + op.wt, mask, work.counts, dx)
         elif op.ut >= 0:
@@ -319,10 +339,10 @@ cdef inline void backward_op(
             dense_backward_x(n, gx, gy.channels, active_x, gy.sample, dy, packed + op.wt, mask, dx)
     elif o == 0 and not plan.input_gradient:
         return
+    elif o > 0 and plan.ops[o - 1].unpools:
+        return  # its gradient is the convolution's to spread
     elif op.kind == MAX_POOL:
         max_pool_backward(n, gx, gy, &op.window, dy, winner, dx)
-    elif op.kind == GLOBAL_MAX_POOL1D and o == 1 and plan.ops[0].pools:
-        return  # its gradient is the convolution's to spread
     elif op.kind == GLOBAL_MAX_POOL1D:
         global_max_pool1d_backward(n, gx.width, gx.row, work.valid + o * plan.chunk + first, gy.sample, dy, winner,
                                    gx.sample, dx)

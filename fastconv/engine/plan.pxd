@@ -43,6 +43,7 @@ ctypedef struct Op:
     Py_ssize_t block        # samples at a time
     bint pooled             # it is a convolution, and max-pooling follows, or global max-pooling that it does itself
     bint pools              # and is done with it: y has no place of its own
+    bint unpools            # and takes what pooling would hand back from the pooled gradient: dy has no place
     bint sparse             # most of dy is zero
     Py_ssize_t tiled        # samples at a time of which dw is taken by Winograd's algorithm, 0: the plain sum is taken
     Py_ssize_t scratch      # if sparse or tiled: offset of what its gradient is worked out in
@@ -78,6 +79,8 @@ ctypedef struct Plan:
     Py_ssize_t lines        # of the largest gradient that is mostly zero
     bint codes              # the input is codes, not values
     bint input_gradient     # the first op propagates too
+    bint gapless            # the output lies as in an array: its gradient can stay in the caller's
+    bint passes             # the output is not needed on the way back
     bint validates          # some op asks which positions see something of the sample
     bint learns             # a training step; a prediction keeps less
     bint margins            # some margin must be zero already in a forward pass

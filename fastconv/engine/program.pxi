@@ -10,7 +10,7 @@ from fastconv.engine.loss cimport FOCAL, MEAN_SQUARED_ERROR, MULTI_CLASS_HINGE, 
 from fastconv.engine.optimiser cimport ADAM, RMSPROP, SGD, Optimiser, begin_update, update_strip
 from fastconv.engine.plan cimport (AVG_POOL, BATCH_NORM, CONV1D, CONV2D, DENSE, DROPOUT, FLATTEN, GLOBAL_MAX_POOL1D,
                                    MAX_POOL, ONEHOT_CONV1D, RELU, SIGMOID, TANH, Kind, Op, Plan, Strip, Tensor)
-from fastconv.kernels.conv2d cimport pooled_suits, transposed
+from fastconv.kernels.conv2d cimport pooled_suits, transposed, two_by_two
 from fastconv.kernels.augment cimport CUTMIX, MIXUP, Augmentation
 from fastconv.kernels.grid cimport Grid, Window
 from fastconv.kernels.sparse_conv2d cimport sparse_scratch, sparse_suits
@@ -304,15 +304,16 @@ cdef class Program:
         for o in range(plan.n_ops - 1):
             op, pool, t = &plan.ops[o], &plan.ops[o + 1], &plan.tensors[o]
             if op.kind == ONEHOT_CONV1D:  # where nothing counts the output is 0, and hands nothing back, by the ReLU alone
-                op.pooled = op.pools = op.relu and pool.kind == GLOBAL_MAX_POOL1D
+                op.pooled = op.pools = op.unpools = op.relu and pool.kind == GLOBAL_MAX_POOL1D
                 continue
             op.pooled = op.kind == CONV2D and pool.kind == MAX_POOL
-            op.pools = (op.pooled and pool.window.kh == 2 and pool.window.kw == 2 and pool.window.sh == 2
-                        and pool.window.sw == 2 and (self._transforms(t, t + 1, &op.window)
-                                                     or pooled_suits(&t.g, &t[1].g, &op.window)))
+            op.pools = (op.pooled and two_by_two(&pool.window)
+                        and (self._transforms(t, t + 1, &op.window) or pooled_suits(&t.g, &t[1].g, &op.window)))
             op.sparse = (op.pooled and pool.window.kh * pool.window.kw >= SPARSE
                          and pool.window.sh >= pool.window.kh and pool.window.sw >= pool.window.kw
                          and sparse_suits(&t.g, &op.window, self._itemsize()))
+            # where nothing else reads dy
+            op.unpools = op.pooled and two_by_two(&pool.window) and not op.sparse and o == 0 and not plan.input_gradient
             if op.sparse:
                 plan.lines = max(plan.lines, t[1].g.height)
 
@@ -337,7 +338,7 @@ cdef class Program:
             reach = (self._outputs(op.u, t + 1) - 1) * k.sw + (k.kw - 1) * k.dw - k.left + 1  # pixels of x
             t.left, t.right = max(t.left, k.left), max(t.right, reach - t.g.width)
             plan.margins = plan.margins or k.left > 0 or reach > t.g.width
-            op.tiled = op.u >= 0 and winograd_suits_w(&t.g, &t[1].g, k, self._places(o))
+            op.tiled = op.u >= 0 and not op.unpools and winograd_suits_w(&t.g, &t[1].g, k, self._places(o))
             if op.tiled:
                 t[1].right = max(t[1].right, self._outputs(op.u, t + 1) - t[1].g.width)
             if k.sw == 1 and (o > 0 or plan.input_gradient):
@@ -437,6 +438,10 @@ cdef class Program:
             op, t = &plan.ops[o], &plan.tensors[o]
             if op.tiled:
                 op.tiled = min(plan.chunk, samples_at_a_time(&t.g, &t[1].g, &op.window))
+        op, t = &plan.ops[max(plan.n_ops - 1, <Py_ssize_t> 0)], &plan.tensors[plan.n_ops]
+        plan.gapless = (plan.n_ops > 0 and not plan.codes and not plan.whole and t.left + t.right == 0
+                        and t.g.row == t.g.channels and t.g.sample == t.g.height * t.g.line)
+        plan.passes = op.kind == CONV2D and not op.rectified and not plan.whole
         self._choose_blocks(itemsize)
         plan.learns = True
         self._place(plan)
@@ -486,7 +491,7 @@ cdef class Program:
             if i > 0 and plan.ops[i - 1].kind in (MAX_POOL, GLOBAL_MAX_POOL1D):
                 t.winner = at
                 at += (plan.chunk if t.winner_whole else block) * t.g.height * t.g.width * t.g.row
-            if learns and not (i > 0 and plan.ops[i - 1].kind == ONEHOT_CONV1D and plan.ops[i - 1].pools):
+            if learns and not (i > 0 and plan.ops[i - 1].unpools):
                 t.dy = at + t.left * t.g.row
                 at += (plan.chunk if t.dy_whole else block) * t.g.sample
             if <double> at > LARGEST:

@@ -118,6 +118,7 @@ cdef Py_ssize_t lay_out_arena(
             arena.scratch[i] = scratch
     for i in range(spaces):
         work = &arena.work[i] if placed else &empty
+        work.drops, work.given = False, NULL
         work.values = carve(&at, plan.values * itemsize)
         work.codes = <int16_t *> carve(&at, chunk * length * sizeof(int16_t) if plan.codes else 0)
         work.active = <Py_ssize_t *> carve(&at, tensors * chunk * sizeof(Py_ssize_t))
@@ -250,7 +251,7 @@ cdef void loss_chunk(
                 partner, share = work.partners[i], work.shares[i]
             loss[0] += sample_loss(&batch.loss, batch.n, at, partner, share, g.channels, z + i * g.sample, correct,
                                    <real *> work.target, dz + i * g.sample)
-        else:
+        elif work.given == NULL:
             pack_image(g, <const real *> batch.dy + at * size, dz + i * g.sample)
 
 
@@ -300,6 +301,16 @@ cdef Py_ssize_t count_buffers(const Plan *plan, Py_ssize_t n) noexcept nogil:
     return max(<Py_ssize_t> 1, min(<Py_ssize_t> BUFFERS, count_chunks(plan, n)))
 
 
+cdef inline const void *given_of(
+    const Plan *plan, const Batch *batch, Py_ssize_t start, const real *like
+) noexcept nogil:
+    """Where the caller has the gradient of the output of the samples from `start` on, if it can stay there."""
+    cdef const Grid *g = &plan.tensors[plan.n_ops].g
+    if not plan.gapless or batch.dy == NULL:
+        return NULL
+    return <const real *> batch.dy + (batch.first + start) * g.sample
+
+
 cdef void stage_chunks(
     const Plan *plan, const Batch *batch, Py_ssize_t stage, bint back, Py_ssize_t b, Py_ssize_t buffers, int thread,
     const Mode *mode, Arena *arena,
@@ -320,6 +331,8 @@ cdef void stage_chunks(
         if plan.whole:
             work, arena.sizes[c] = &arena.work[c], n
         work.scratch = arena.scratch[thread]
+        work.drops = plan.passes and batch.y == NULL and batch.loss.labels == NULL
+        work.given = given_of(plan, batch, start, gradients)
         stage_chunk(plan, batch, stage, back, start, n, work, mode, <const real *> arena.packed, c > first, gradients,
                     &arena.losses[b], &arena.correct[b])
         if stage + 1 < plan.n_stages and not back:

@@ -3,10 +3,30 @@
 
 from libc.string cimport memset
 
+from fastconv.kernels.bias cimport bias_backward
 from fastconv.kernels.grid cimport Grid, Window
 from fastconv.kernels.real cimport padded, real
 from fastconv.kernels.relu cimport relu_mask
 from fastconv.kernels.tile cimport fc_product, multiply, multiply_pooled
+
+cdef extern from *:
+    void prefetch "__builtin_prefetch"(const void *) nogil
+
+cdef extern from "weights.h" nogil:
+    ctypedef struct fc_weights:
+        Py_ssize_t rows, cols
+        Py_ssize_t first, lines, width
+        Py_ssize_t x_line, x_step
+        Py_ssize_t y_line, y_row
+        Py_ssize_t w_line
+        Py_ssize_t c_row
+    void fc_weights_add_float(const fc_weights *, const float *, const float *, const float *, float *, float *)
+    void fc_weights_add_double(
+        const fc_weights *, const double *, const double *, const double *, double *, double *)
+
+cdef enum:
+    FEW = 8             # channels
+    STRIP_BYTES = 8192  # of the lines of dy that are worked on at a time, about
 
 
 cdef inline void reached(
@@ -151,19 +171,103 @@ cdef inline void spread(
                          wt + ((k.kh - 1 - u) * k.kw + k.kw - 1 - v) * gy.channels * gx.row, none, none, dx + at)
 
 
+cdef inline void fetch(const real *a, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Prefetch a[start:stop], which need not exist, as far as whole cache lines go."""
+    cdef Py_ssize_t j, step = 64 // <Py_ssize_t> sizeof(real)
+    for j in range(start // step, stop // step):
+        prefetch(a + j * step)
+
+
+cdef inline void add_weights(
+    const Grid *gx, const Grid *gy, const Grid *given, const Window *k, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t u,
+    const real *x, const real *dy, const real *winner,
+    real *dw, real *db,  # IN and OUT, db may be NULL
+) noexcept nogil:
+    """Add to line u of dw, and to db, what comes of the lines start : stop of y's gradient, of one sample."""
+    cdef Py_ssize_t v, first, count, products = k.kw, taps = 1
+    cdef const real *under
+    cdef real *line
+    cdef fc_weights p
+    if gx.row == gx.channels and k.dw == 1:  # the weights of a row of the filter are one product
+        products, taps = 1, k.kw
+    reached(gx.height, gy.height, k.sh, u * k.dh - k.top, &first, &count)
+    p.first = max(first, start)
+    p.rows, p.cols, p.lines, p.width = taps * gx.channels, gy.channels, min(first + count, stop) - p.first, gy.width
+    p.x_line, p.x_step, p.c_row = k.sh * gx.line, k.sw * gx.row, gy.row
+    p.y_line, p.y_row, p.w_line = given.line, given.row, given.width * given.row
+    for v in range(products):
+        under = x + (p.first * k.sh + u * k.dh - k.top) * gx.line + (v * k.dw - k.left) * gx.row
+        line = dw + (u * k.kw + v) * gx.channels * gy.row
+        if real is float:
+            fc_weights_add_float(&p, under, dy, winner, line, db if v == 0 else <real *> NULL)
+        else:
+            fc_weights_add_double(&p, under, dy, winner, line, db if v == 0 else <real *> NULL)
+
+
+cdef inline void strips_backward_w(
+    Py_ssize_t n, const Grid *gx, const Grid *gy, const Grid *given, const Window *k,
+    const real *x,
+    const real *dy,      # of what is pooled, if winner is not NULL; laid out as `given` says
+    const real *winner,  # (n, height, width, row) of what is pooled, or NULL
+    const real *far,     # where in memory dy, laid out alike, goes on behind the last sample, or NULL
+    bint add,
+    real *dw,            # OUT, IN too if add
+    real *db,            # the same, or NULL
+) noexcept nogil:
+    """conv2d_backward_w and conv2d_pooled_backward_w for few channels: a few lines of dy at a time stay in the cache
+    for all lines of the filter, while the next sample's come out of the memory.
+    """
+    cdef Py_ssize_t i, u, start, stop, done, total = gy.height * k.kh, size = given.height * given.width * given.row
+    cdef Py_ssize_t strip = max(<Py_ssize_t> 1, STRIP_BYTES // (given.line * <Py_ssize_t> sizeof(real)))
+    cdef Py_ssize_t first, count, whole = -1  # a line of the filter that sees all lines of y
+    cdef const real *won = winner
+    if not add:
+        memset(dw, 0, k.kh * k.kw * gx.channels * gy.row * sizeof(real))
+    if db != NULL:
+        for u in range(k.kh):
+            reached(gx.height, gy.height, k.sh, u * k.dh - k.top, &first, &count)
+            whole = u if count == gy.height else whole
+        if whole < 0:
+            bias_backward(n, gy, dy, add, db)
+        elif not add:
+            memset(db, 0, gy.row * sizeof(real))
+    for i in range(n):
+        start = done = 0
+        while start < gy.height:
+            stop = min(gy.height, start + strip)
+            for u in range(k.kh):
+                if winner != NULL:
+                    won = winner + i * size
+                    fetch(won + size, size // total * done, size // total * (done + stop - start))
+                if far != NULL:
+                    fetch(far + (i + 1) * given.sample, given.sample // total * done,
+                          given.sample // total * (done + stop - start))
+                done += stop - start
+                add_weights(gx, gy, given, k, start, stop, u, x + i * gx.sample, dy + i * given.sample, won, dw,
+                            db if u == whole else <real *> NULL)
+            start = stop
+
+
 cdef inline void conv2d_backward_w(
     Py_ssize_t n, const Grid *gx, const Grid *gy, const Window *k,
     const real *x,   # pixel (0, 0) of the first sample; its padding lies around it
     const real *dy,  # pixel (0, 0) of the first sample
+    bint far,        # dy lies in memory rather than in a cache, and goes on behind the last sample
     bint add,
     real *dw,        # OUT (kh, kw, channels, padded filters), IN too if add
+    real *db,        # OUT (padded filters,), IN too if add; or NULL
 ) noexcept nogil:
     """dw[u, v, c, f] = sum_{i, p, q} x[i, p*sh + u*dh - top, q*sw + v*dw - left, c] dy[i, p, q, f],
-    added to dw if add.
+    db[f] = sum_{i, p, q} dy[i, p, q, f], added to dw and db if add.
     """
     cdef Py_ssize_t i, u, v, first, products = k.kw, taps = 1
     cdef const real *none = NULL
     cdef fc_product p
+    if gx.channels <= FEW:
+        strips_backward_w(n, gx, gy, gy, k, x, dy, none, dy if far else none, add, dw, db)
+        return
+    if db != NULL:
+        bias_backward(n, gy, dy, add, db)
     if gx.row == gx.channels and k.dw == 1:  # the weights of a row of the filter are one product
         products, taps = 1, k.kw
     p.lines, p.rows, p.cols, p.a_line, p.c_line = 1, taps * gx.channels, gy.channels, 0, 0
@@ -179,3 +283,21 @@ cdef inline void conv2d_backward_w(
                 multiply(&p, x + i * gx.sample + (first * k.sh + u * k.dh - k.top) * gx.line
                          + (v * k.dw - k.left) * gx.row, dy + i * gy.sample + first * gy.line, none, none,
                          dw + (u * k.kw + v) * gx.channels * gy.row)
+
+
+cdef inline bint two_by_two(const Window *pool) noexcept nogil:
+    """Whether a pooling takes 2 by 2 pixels, each once."""
+    return pool.kh == 2 and pool.kw == 2 and pool.sh == 2 and pool.sw == 2
+
+
+cdef inline void conv2d_pooled_backward_w(
+    Py_ssize_t n, const Grid *gx, const Grid *gy, const Grid *pooled, const Window *k,
+    const real *x,       # pixel (0, 0) of the first sample; its padding lies around it
+    const real *dy,      # of what is pooled, half as high and as wide as y
+    const real *winner,  # (n, height, width, row) of what is pooled: that of max_pool_forward
+    const real *far,     # where in memory dy, laid out alike, goes on behind the last sample, or NULL
+    bint add,
+    real *dw,            # OUT (kh, kw, channels, padded filters), IN too if add
+) noexcept nogil:
+    """dw of conv2d_backward_w, where max-pooling of 2 by 2 makes of its dy the one given here."""
+    strips_backward_w(n, gx, gy, pooled, k, x, dy, winner, far, add, dw, <real *> NULL)

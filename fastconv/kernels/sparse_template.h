@@ -4,9 +4,10 @@
 
 /* List the elements of dy that are not zero, filter by filter, line after line: value, and where in x its window
  * begins.  ends[h, f] is the length of filter f's list before line h.  Each element is written behind the list, which
- * grows if it is not zero: there is no branch to mispredict. */
-static void FC_NAME(fc_list)(const fc_sparse *p, const FC_REAL *dy, int32_t *ends /* OUT (height + 1, filters) */,
-                             int32_t *where /* OUT (filters, most) */, FC_REAL *value /* OUT (filters, most) */)
+ * grows if it is not zero: there is no branch to mispredict.  Inlined, its loop would lack registers. */
+static __attribute__((noinline)) void FC_NAME(fc_list)(
+    const fc_sparse *p, const FC_REAL *dy, int32_t *ends /* OUT (height + 1, filters) */,
+    int32_t *where /* OUT (filters, most) */, FC_REAL *value /* OUT (filters, most) */)
 {
     for (ptrdiff_t f = 0; f < p->filters; f++, where += p->most, value += p->most) {
         ptrdiff_t n = 0;
