@@ -124,11 +124,12 @@ def run(images=512, repeats=25, quick=False, echo=print):
 
     Notes
     -----
-    A pass's time is that of a call less that of the call without it, in the same round. So it holds the copy of its
-    array into the engine's memory or out of it, which a network makes for its first layer only, and what more memory a
-    call takes for it, which a training takes once for many batches: rates are a little too low. A pass whose time
-    comes out as nothing, which happens in a single round of few images, has no row. Operations are 2 P F KH KW C for P
-    pixels of the output in each pass, with the zeros of the padding, some of which are skipped.
+    A pass's time is that of a call less that of the call without it, in the same round. The forward pass hands nothing
+    out: its output stays in the engine's memory, a block of images at a time, as within a network. dw reads dy from an
+    array and dx is copied into one, which a network spares but at its ends, and a call takes more memory for them,
+    which a training takes once for many batches: rates are a little too low. A pass whose time comes out as nothing,
+    which happens in a single round of few images, has no row. Operations are 2 P F KH KW C for P pixels of the output
+    in each pass, with the zeros of the padding, some of which are skipped.
     """
     images, repeats = positive("bench: images", images), positive("bench: repeats", repeats)
     if quick:
