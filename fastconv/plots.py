@@ -18,7 +18,7 @@ try:
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
-    from matplotlib.ticker import FuncFormatter, LogFormatter, MaxNLocator
+    from matplotlib.ticker import FuncFormatter, LogFormatter, LogLocator, MaxNLocator, NullFormatter
 except ImportError as error:
     raise ImportError("fastconv.plots needs matplotlib: pip install fastconv[plot]") from error
 
@@ -621,6 +621,9 @@ def _bars(rows, values, words, label, before=None):
             axes.text(value, place, f" {text}", va="center", fontsize=9)
     axes.set_xscale("log")
     axes.set_xlim(low, high * 1.5)
+    if high < 1000 * low:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel(label)
     axes.grid(axis="x", alpha=0.3)
