@@ -108,6 +108,41 @@ def test_predictions_do_not_depend_on_the_batch(level, rng):
     np.testing.assert_array_equal(together[::-1], net.predict_proba(codes[::-1]))
 
 
+def padded_codes(rng, n, length, layers, **options):
+    """A float32 network over strings of all lengths, and strings; Winograd's algorithm suits a second convolution."""
+    first = [fc.OneHotConv1D(32, 3, padding="same", bias=False), fc.ReLU()]
+    net = fc.Sequential([*first, *layers], input=fc.OneHotInput(length, 10), dtype="float32", seed=1, **options)
+    x = rng.integers(0, 10, (n, length)).astype(np.int16)
+    x[np.arange(length) >= rng.integers(0, length + 1, n)[:, None]] = -1
+    return net, x
+
+
+def test_predictions_behind_winograd_s_algorithm_do_not_depend_on_the_batch(level, rng):
+    second = [fc.Conv1D(64, 5, padding=2, bias=False), fc.ReLU()]
+    net, x = padded_codes(rng, 60, 22, [*second, fc.Conv1D(64, 3, bias=False), fc.Flatten(), fc.Dense(5)])
+    alone = np.concatenate([net.forward(row[None]) for row in x])
+    assert net.forward(x).tobytes() == alone.tobytes()
+
+
+def test_threads_change_no_bit_behind_winograd_s_algorithm(level, rng):
+    layers = [fc.Conv1D(64, 3, padding="same", bias=False), fc.ReLU(), fc.Flatten(), fc.Dense(5)]
+    net, x = padded_codes(rng, 1500, 24, layers)
+    y = rng.integers(0, 5, len(x))
+    found = [net.loss_and_gradients(x, y, threads=threads)[1] for threads in (1, 2, 3, 8)]
+    for name, gradient in found[0].items():
+        assert all(gradient.tobytes() == other[name].tobytes() for other in found[1:]), name
+
+
+def test_a_layer_may_be_longer_than_the_input(level, rng):
+    layers = [fc.Conv1D(64, 1, padding=400), fc.ReLU(), fc.Conv1D(64, 3), fc.Flatten(), fc.Dense(3)]
+    net = fc.Sequential(layers, input=fc.SequenceInput(9, 4), seed=0)
+    x, y = rng.normal(size=(30, 9, 4)).astype(np.float32), rng.integers(0, 3, 30)
+    _, gradients = net.loss_and_gradients(x, y)
+    _, expected = NumpyNet(net.astype("float64")).loss_and_gradients(x.astype(np.float64), y)
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(gradient, expected[name], rtol=0, atol=3e-5 * np.abs(expected[name]).max())
+
+
 def test_padding_changes_nothing(level, rng):
     """What is not computed because it is known to be zero is zero: the dense form of the same network agrees."""
     codes, labels = names(rng, n=50)

@@ -237,6 +237,21 @@ def test_winograd_s_gradient_by_the_weights_is_nearly_as_exact_as_the_plain_sum(
         assert found[0].tobytes() != found[1].tobytes()
 
 
+@pytest.mark.parametrize("filters", [33, 40, 48])
+def test_what_l2_counts_is_the_same_in_one_call_and_in_many(level, rng, filters):
+    """Padding of the weights is never counted, whatever Winograd's algorithm works in."""
+    layers = [fc.Conv2D(filters, 3, padding="same"), fc.ReLU(), fc.Flatten(), fc.Dense(4)]
+    x, y = rng.normal(size=(120, 4, 12, 32)).astype(np.float32), rng.integers(0, 4, 120)
+    losses = []
+    for updates in (20, 1):
+        net = network(layers, (4, 12, 32), "float32")
+        trainer = fc.Trainer(net, fc.SoftmaxCrossEntropy(l2=0.01), fc.Adam(0.003), batch_size=60, seed=0)
+        for _ in range(20 // updates):
+            trainer.fit(x, y, updates=updates, evaluate_every=10**6)
+        losses.append(trainer.history.batch_losses)
+    assert losses[0] == losses[1]
+
+
 def test_transforms_are_kept_from_one_block_of_images_to_the_next(level, rng):
     """One image is a block; the gradients of the second and third convolution take several at a time."""
     layers = [fc.Conv2D(32, 3), fc.Tanh(), fc.AvgPool2D(2), fc.Conv2D(64, 3), fc.Tanh(), fc.Conv2D(32, 5, padding=2)]

@@ -39,7 +39,7 @@ ctypedef struct Workspace:
     Py_ssize_t *valid       # (n_ops + 1, chunk): leading positions that see something of the sample
     Py_ssize_t *rows        # (chunk,): the row of the data that each sample is
     Py_ssize_t *places      # (chunk,): the place of each sample in its batch
-    Py_ssize_t *counts      # (max(chunk, length, 2 lines) + 2,): to count and to sort in
+    Py_ssize_t *counts      # (max(chunk, width of any tensor, 2 lines) + 2,): to count and to sort in
     const void *given       # the gradient of the chunk's output in the caller's array, or NULL: it is copied
     bint drops              # nobody wants the output: all blocks have one place for it
     void *images            # three, to augment in; this and what follows only where there is augmentation
@@ -197,8 +197,9 @@ cdef inline void forward_op(
     cdef Py_ssize_t *active_x = work.active + o * plan.chunk + first
     cdef Py_ssize_t *active_y = active_x + plan.chunk
     cdef Py_ssize_t *valid = work.valid + o * plan.chunk + first
-    # without a bias, nothing comes of nothing
-    count_positions(op, n, gy.width, op.b >= 0 or op.kind == SIGMOID or gy.width == 1, active_x, active_y)
+    # without a bias, nothing comes of nothing, but for rounding: Winograd's tiles mix positions
+    count_positions(op, n, gy.width, op.b >= 0 or op.u >= 0 or op.ut >= 0 or op.kind == SIGMOID or gy.width == 1,
+                    active_x, active_y)
     if plan.validates:
         count_positions(op, n, gy.width, not plan.codes, valid, valid + plan.chunk)
     if op.kind == ONEHOT_CONV1D and op.pools:
@@ -322,8 +323,10 @@ cdef inline void backward_op(
                                      values_of(plan, work, o + 2, True, first, packed),
                                      winners_of(plan, work, o + 2, first, packed), far, add, gradients + op.w)
         else:
-            conv2d_backward_w(n, gx, gy, &op.window, x, dy, o == plan.n_ops - 1 and work.given != NULL, add,
-                              gradients + op.w, gradients + op.b if op.b >= 0 and not op.pooled else <real *> NULL)
+            if work.given != NULL and o + 1 == plan.n_ops and not op.rectified:
+                far = dy
+            conv2d_backward_w(n, gx, gy, &op.window, x, dy, far, add, gradients + op.w,
+                              gradients + op.b if op.b >= 0 and not op.pooled else <real *> NULL)
         if op.sparse and op.wt >= 0:
             sparse_backward_x(n, gx, gy, &op.window, dy, packed + op.wt, mask, work.counts, dx)
         elif op.ut >= 0:

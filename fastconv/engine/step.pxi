@@ -85,7 +85,7 @@ cdef Py_ssize_t lay_out_arena(
     """Give each part of an arena its place in arena.memory; the bytes that all of them take."""
     cdef char *at = <char *> arena.memory
     cdef Py_ssize_t n = plan.statistics, chunk = plan.chunk, tensors = plan.n_ops + 1, i
-    cdef Py_ssize_t length = plan.tensors.g.width
+    cdef Py_ssize_t length = plan.tensors.g.width, counts = max(chunk, 2 * plan.lines)
     cdef Py_ssize_t image = plan.tensors.g.height * length * plan.tensors.g.channels
     cdef bint placed = arena.memory != NULL  # or only counted
     cdef Statistics none
@@ -93,6 +93,8 @@ cdef Py_ssize_t lay_out_arena(
     cdef Statistics *statistics = &none
     cdef Workspace *work = &empty
     cdef void *scratch
+    for i in range(tensors):
+        counts = max(counts, plan.tensors[i].g.width)
     arena.work = <Workspace *> carve(&at, spaces * sizeof(Workspace))
     arena.scratch = <void **> carve(&at, threads * sizeof(void *))
     arena.statistics = <Statistics *> carve(&at, threads * sizeof(Statistics))
@@ -125,7 +127,7 @@ cdef Py_ssize_t lay_out_arena(
         work.valid = <Py_ssize_t *> carve(&at, tensors * chunk * sizeof(Py_ssize_t))
         work.rows = <Py_ssize_t *> carve(&at, chunk * sizeof(Py_ssize_t))
         work.places = <Py_ssize_t *> carve(&at, chunk * sizeof(Py_ssize_t))
-        work.counts = <Py_ssize_t *> carve(&at, (max(chunk, length, 2 * plan.lines) + 2) * sizeof(Py_ssize_t))
+        work.counts = <Py_ssize_t *> carve(&at, (counts + 2) * sizeof(Py_ssize_t))
         if augments:
             work.images = carve(&at, 3 * image * itemsize)
             work.target = carve(&at, plan.tensors[plan.n_ops].g.channels * itemsize)

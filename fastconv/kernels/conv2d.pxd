@@ -252,7 +252,7 @@ cdef inline void conv2d_backward_w(
     Py_ssize_t n, const Grid *gx, const Grid *gy, const Window *k,
     const real *x,   # pixel (0, 0) of the first sample; its padding lies around it
     const real *dy,  # pixel (0, 0) of the first sample
-    bint far,        # dy lies in memory rather than in a cache, and goes on behind the last sample
+    const real *far, # dy if it lies in memory rather than in a cache, and goes on behind the last sample, or NULL
     bint add,
     real *dw,        # OUT (kh, kw, channels, padded filters), IN too if add
     real *db,        # OUT (padded filters,), IN too if add; or NULL
@@ -264,7 +264,7 @@ cdef inline void conv2d_backward_w(
     cdef const real *none = NULL
     cdef fc_product p
     if gx.channels <= FEW:
-        strips_backward_w(n, gx, gy, gy, k, x, dy, none, dy if far else none, add, dw, db)
+        strips_backward_w(n, gx, gy, gy, k, x, dy, none, far, add, dw, db)
         return
     if db != NULL:
         bias_backward(n, gy, dy, add, db)

@@ -18,13 +18,11 @@ typedef struct {
 #define FC_REAL float
 #define FC_NAME(name) name##_float
 #define FC_FMA FC_FMA_float
-#define FC_NONZERO FC_NONZERO_float
 #include "sparse_template.h"
 
 #define FC_REAL double
 #define FC_NAME(name) name##_double
 #define FC_FMA FC_FMA_double
-#define FC_NONZERO FC_NONZERO_double
 #include "sparse_template.h"
 
 #endif

@@ -69,4 +69,3 @@ static void FC_NAME(fc_gather_windows)(ptrdiff_t size, ptrdiff_t n, const int32_
 #undef FC_REAL
 #undef FC_NAME
 #undef FC_FMA
-#undef FC_NONZERO

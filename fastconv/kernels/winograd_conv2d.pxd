@@ -84,7 +84,7 @@ cdef inline void winograd_products(
     cdef const float *none = NULL
     cdef fc_product p
     p.a_line, p.c_line = 0, 0
-    p.lines, p.cols, p.segments, p.depth, p.depths, p.reach = 1, gy.channels, 1, gx.channels, NULL, NULL
+    p.lines, p.cols, p.segments, p.depth, p.depths, p.reach = 1, gy.row, 1, gx.channels, NULL, NULL
     p.a_row, p.a_outer, p.a_segment, p.a_step = gx.row, rows * gx.row, 0, 1
     p.b_outer, p.b_segment, p.b_row = gx.channels * gy.row, 0, gy.row
     p.c_row, p.add, p.relu = gy.row, 0, 0
@@ -196,7 +196,7 @@ cdef inline void winograd_sums(
     cdef Py_ssize_t t, u, c, first, rows = most * tiles_of(gy.width), plane, tap = gx.channels * gy.row
     cdef const float *none = NULL
     cdef fc_product p
-    p.lines, p.cols, p.segments, p.depth, p.depths, p.reach = 1, gy.channels, 1, n * tiles_of(gy.width), NULL, NULL
+    p.lines, p.cols, p.segments, p.depth, p.depths, p.reach = 1, gy.row, 1, n * tiles_of(gy.width), NULL, NULL
     p.a_line, p.a_row, p.a_outer, p.a_segment, p.a_step = 0, 1, rows * gx.row, 0, gx.row
     p.b_outer, p.b_segment, p.b_row = rows * gy.row, 0, gy.row
     p.c_line, p.c_row, p.add, p.relu = 0, gy.row, 0, 0
