@@ -292,9 +292,10 @@ def images_section(results):
             ],
         ),
         "",
-        "Each convolution on one core, alone and with the max-pooling behind it, in % of the multiply-add peak; above "
-        "the roof lie Winograd's algorithm (mostly, with 32 channels or more), which multiplies less than is "
-        "counted, and what skips the pixels to which max-pooling hands no gradient:",
+        "Each convolution on one core, alone and with the max-pooling behind it, in % of the multiply-add peak, where "
+        "the forward pass keeps its output for a block of images only, as inside a network; above the roof lie "
+        "Winograd's algorithm (mostly, with 32 channels or more), which multiplies less than is counted, and what "
+        "skips the pixels to which max-pooling hands no gradient:",
         "",
         *markdown(
             ["convolution", *convolutions.PASSES],
