@@ -4,7 +4,10 @@ from libc.string cimport memset
 
 from fastconv.kernels.grid cimport Grid
 from fastconv.kernels.real cimport padded, real
-from fastconv.kernels.tile cimport fc_product, multiply
+from fastconv.kernels.tile cimport fc_product, multiply, transpose_rows
+
+cdef enum:
+    TURNED = 2048  # elements of a gradient that is made transposed
 
 
 cdef inline void dense_forward(
@@ -64,20 +67,32 @@ cdef inline void dense_backward_w(
     bint add,
     real *dw,                  # OUT (height, width, channels, padded units), IN too if add
 ) noexcept nogil:
-    """dw[h, p, c, u] = sum_i x[i, h, p, c] dy[i, u], added to dw if add."""
+    """dw[h, p, c, u] = sum_i x[i, h, p, c] dy[i, u], added to dw if add.
+
+    Where rows of channels take far fewer vectors than rows of units, the product is made transposed.
+    """
     cdef Py_ssize_t h, at, size = gx.channels * padded(units, sizeof(real))
+    cdef bint turned = not add and 4 * units * gx.row <= 3 * size and units * gx.row <= TURNED
+    cdef real turned_dw[TURNED]
+    cdef const real *none = NULL
     cdef fc_product p
     p.lines, p.rows, p.cols, p.outer, p.segments, p.depths, p.reach = 1, gx.channels, units, 1, 1, NULL, NULL
     p.a_line, p.c_line = 0, 0
     p.a_row, p.a_outer, p.a_segment, p.a_step = 1, 0, 0, gx.sample
     p.b_outer, p.b_segment, p.b_row = 0, 0, y_sample
     p.c_row, p.add, p.relu = padded(units, sizeof(real)), add, 0
+    if turned:
+        p.rows, p.cols, p.a_step, p.b_row, p.c_row = units, gx.channels, y_sample, gx.sample, gx.row
     for h in range(gx.height):
         p.depth = n
         for at in range(active[0]):
             while active[p.depth - 1] <= at:
                 p.depth -= 1
-            multiply(&p, x + h * gx.line + at * gx.row, dy, <const real *> NULL, <const real *> NULL,
-                     dw + (h * gx.width + at) * size)
+            if turned:
+                multiply(&p, dy, x + h * gx.line + at * gx.row, none, none, turned_dw)
+                transpose_rows(units, gx.channels, gx.row, padded(units, sizeof(real)), turned_dw,
+                               dw + (h * gx.width + at) * size)
+            else:
+                multiply(&p, x + h * gx.line + at * gx.row, dy, none, none, dw + (h * gx.width + at) * size)
         if not add:
             memset(dw + (h * gx.width + active[0]) * size, 0, (gx.width - active[0]) * size * sizeof(real))
