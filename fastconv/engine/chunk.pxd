@@ -24,7 +24,10 @@ from fastconv.kernels.real cimport real
 from fastconv.kernels.relu cimport relu_backward, relu_forward, relu_mask, relu_masked
 from fastconv.kernels.sparse_conv2d cimport sparse_backward_w, sparse_backward_x, sparse_begin, sparse_end
 from fastconv.kernels.sigmoid cimport sigmoid_backward, sigmoid_forward
+from fastconv.kernels.suffix cimport Ending, in_common, reach
+from fastconv.kernels.suffix_conv1d cimport find_joins, suffix_conv1d_backward_x, suffix_conv1d_forward
 from fastconv.kernels.tanh cimport tanh_backward, tanh_forward
+from fastconv.kernels.tile cimport fc_suffixes
 from fastconv.kernels.winograd_conv2d cimport winograd_backward_w, winograd_backward_x, winograd_forward
 
 cdef extern from *:
@@ -40,6 +43,10 @@ ctypedef struct Workspace:
     Py_ssize_t *rows        # (chunk,): the row of the data that each sample is
     Py_ssize_t *places      # (chunk,): the place of each sample in its batch
     Py_ssize_t *counts      # (max(chunk, width of any tensor, 2 lines) + 2,): to count and to sort in
+    Py_ssize_t *sequence    # (chunk,): the samples sorted from their ends; this and the next three only if plan.longest
+    Py_ssize_t *shared      # (chunk,): characters that a sample has in common with the one before it in the sequence
+    Py_ssize_t *fresh       # (chunk,): positions of tensor 1 that are its own
+    uint64_t *joins         # (chunk,): bit d: a later one has d in common with it and then goes on by itself
     const void *given       # the gradient of the chunk's output in the caller's array, or NULL: it is copied
     bint drops              # nobody wants the output: all blocks have one place for it
     void *images            # three, to augment in; this and what follows only where there is augmentation
@@ -74,14 +81,6 @@ cdef inline void unpack_image(const Grid *g, const real *x, real *a) noexcept no
     cdef Py_ssize_t h
     for h in range(g.height):
         unpack_rows(g.width, g.channels, x + h * g.line, a + h * g.width * g.channels)
-
-
-cdef inline Py_ssize_t reach(Py_ssize_t length, const int16_t *codes) noexcept nogil:
-    """Positions of a row of codes up to its last character."""
-    cdef Py_ssize_t p, end = 0
-    for p in range(length):
-        end = p + 1 if codes[p] >= 0 else end
-    return end
 
 
 cdef inline void gather(
@@ -135,6 +134,43 @@ cdef inline void gather(
         starts[length - end] += 1
         memcpy(work.codes + slot * length, codes + at * length, length * sizeof(int16_t))
         work.active[slot], work.valid[slot], work.rows[slot], work.places[slot] = end, end, at, start + i
+        if plan.longest:  # nothing is shared
+            work.sequence[i], work.shared[slot], work.joins[slot] = slot, 0, 0
+            work.fresh[slot] = min(end, plan.tensors[1].g.width)
+
+
+cdef inline void gather_endings(
+    const Plan *plan, Py_ssize_t n, const int16_t *codes, const int64_t *labels, const int64_t *order, Py_ssize_t first,
+    const Ending *endings, const uint64_t *sorted,
+    const Workspace *work,  # OUT
+) noexcept nogil:
+    """Copy n rows of codes, those at the given places of a batch that begins at `first`, as gather does; work.sequence
+    keeps their order.
+    """
+    cdef Py_ssize_t i, at, place, slot, end, length = plan.tensors.g.width
+    cdef const Ending *before = NULL
+    cdef Py_ssize_t *starts = work.counts
+    memset(starts, 0, (length + 2) * sizeof(Py_ssize_t))
+    for i in range(n):
+        place = <uint32_t> sorted[i]
+        at = first + place if order == NULL else order[first + place]
+        prefetch(codes + at * length)
+        if labels != NULL:
+            prefetch(labels + at)
+        starts[length - endings[place].length + 1] += 1
+    for i in range(length + 1):
+        starts[i + 1] += starts[i]
+    for i in range(n):
+        place, end = <uint32_t> sorted[i], endings[<uint32_t> sorted[i]].length
+        at = first + place if order == NULL else order[first + place]
+        slot = starts[length - end]
+        starts[length - end] += 1
+        memcpy(work.codes + slot * length, codes + at * length, length * sizeof(int16_t))
+        work.active[slot], work.valid[slot], work.rows[slot], work.places[slot] = end, end, at, place
+        work.sequence[i], work.shared[slot] = slot, in_common(before, &endings[place]) if i else 0
+        work.fresh[slot] = min(end, plan.tensors[1].g.width) - work.shared[slot]
+        before = &endings[place]
+    find_joins(n, work.sequence, work.shared, work.joins)
 
 
 cdef inline real *values_of(
@@ -197,6 +233,7 @@ cdef inline void forward_op(
     cdef Py_ssize_t *active_x = work.active + o * plan.chunk + first
     cdef Py_ssize_t *active_y = active_x + plan.chunk
     cdef Py_ssize_t *valid = work.valid + o * plan.chunk + first
+    cdef fc_suffixes suffixes
     # without a bias, nothing comes of nothing, but for rounding: Winograd's tiles mix positions
     count_positions(op, n, gy.width, op.b >= 0 or op.u >= 0 or op.ut >= 0 or op.kind == SIGMOID or gy.width == 1,
                     active_x, active_y)
@@ -206,8 +243,13 @@ cdef inline void forward_op(
         onehot_conv1d_largest(n, gx, gy, &op.window, work.codes + first * gx.width, active_x, valid + plan.chunk,
                               packed + op.w, b, op.relu, y, winner)
     elif op.kind == ONEHOT_CONV1D:
-        onehot_conv1d_forward(n, gx, gy, &op.window, work.codes + first * gx.width, active_x, active_y,
+        onehot_conv1d_forward(n, gx, gy, &op.window, work.codes + first * gx.width, active_x,
+                              work.fresh if plan.longest and not plan.learns else active_y, not plan.longest,
                               packed + op.w, b, op.relu, y)
+    elif op.kind == CONV1D and o == 1 and plan.longest:
+        suffixes.sequence, suffixes.shared, suffixes.joins = work.sequence, work.shared, work.joins
+        suffix_conv1d_forward(n, gx.channels, op.window.kw, gy.channels, gy.width, gx.sample, x, active_x, active_y,
+                              &suffixes, packed + op.w, op.relu, gy.sample, <real *> work.scratch + op.scratch, y)
     elif op.kind == CONV1D:
         conv1d_forward(n, gx.width, gx.channels, op.window.kw, gy.channels, gx.sample, x, active_x, active_y,
                        packed + op.w, b, op.relu, gy.sample, work.counts, y)
@@ -276,6 +318,7 @@ cdef inline void backward_op(
     cdef const real *far = NULL
     cdef real *dxh
     cdef real *dyh
+    cdef fc_suffixes suffixes
     cdef Py_ssize_t *active_x = work.active + o * plan.chunk + first
     cdef Py_ssize_t *active_y = active_x + plan.chunk
     if o == plan.n_ops - 1 and op.rectified:
@@ -296,14 +339,19 @@ cdef inline void backward_op(
             work.valid + (o + 1) * plan.chunk + first, values_of(plan, work, o + 2, True, first, packed),
             winners_of(plan, work, o + 2, first, packed), add, gradients + op.w)
     elif op.kind == ONEHOT_CONV1D:
-        onehot_conv1d_backward_w(n, gx, gy, &op.window, work.codes + first * gx.width, active_x, active_y, dy, add,
-                                 gradients + op.w)
+        onehot_conv1d_backward_w(n, gx, gy, &op.window, work.codes + first * gx.width, active_x,
+                                 work.fresh if plan.longest else active_y, dy, add, gradients + op.w)
     elif op.kind == CONV1D:
         conv1d_backward_w(n, gx.width, gx.channels, op.window.kw, gy.channels, gx.sample, x, active_x, gy.sample, dy,
                           work.counts, add, gradients + op.w)
-        if op.wt >= 0:
+        if o == 1 and plan.longest:
+            suffixes.sequence, suffixes.shared, suffixes.joins = work.sequence, work.shared, work.joins
+            suffix_conv1d_backward_x(n, gx.width, gx.channels, op.window.kw, gy.channels, gy.sample, active_x, active_y,
+                                     &suffixes, packed + op.wt, mask, gx.sample, <real *> work.scratch + op.scratch, dy,
+                                     dx)
+        elif op.wt >= 0:
             conv1d_backward_x(n, gx.width, gx.channels, op.window.kw, gy.channels, gy.sample, dy, active_x,
-                              packed + op.wt, mask, gx.sample, dx)
+                              packed + op.wt, mask, gx.sample, work.counts, dx)
     elif op.kind == CONV2D:
         dxh = <real *> work.scratch + op.scratch
         if op.tiled:

@@ -46,7 +46,7 @@ ctypedef struct Op:
     bint unpools            # and takes what pooling would hand back from the pooled gradient: dy has no place
     bint sparse             # most of dy is zero
     Py_ssize_t tiled        # samples at a time of which dw is taken by Winograd's algorithm, 0: the plain sum is taken
-    Py_ssize_t scratch      # if sparse or tiled: offset of what its gradient is worked out in
+    Py_ssize_t scratch      # offset of what it, or only its gradient, is worked out in: if it shares, or is sparse or tiled
     bint deferred           # dw is taken of the whole batch at once, in the update
     double rate, eps        # dropout's rate, or the momentum of running statistics
 
@@ -72,6 +72,7 @@ ctypedef struct Plan:
     Py_ssize_t packed       # elements of the packed parameters: the same, then the transposed weights, plain and Winograd's
     Py_ssize_t statistics   # channels of all batch normalisations
     Py_ssize_t chunk        # samples of a chunk at most
+    Py_ssize_t longest      # samples up to this length share what operation 1 makes of their suffixes; 0: none do
     bint whole              # the activations of all chunks are kept: stages need them, or deferred gradients
     Py_ssize_t values       # elements of the activations of a chunk and their gradients
     Py_ssize_t scratch      # elements of a thread's scratch: what gradients are worked out in, and behind that

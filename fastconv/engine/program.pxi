@@ -14,6 +14,8 @@ from fastconv.kernels.conv2d cimport pooled_suits, transposed, two_by_two
 from fastconv.kernels.augment cimport CUTMIX, MIXUP, Augmentation
 from fastconv.kernels.grid cimport Grid, Window
 from fastconv.kernels.sparse_conv2d cimport sparse_scratch, sparse_suits
+from fastconv.kernels.suffix cimport ALPHABET, LETTERS
+from fastconv.kernels.suffix_conv1d cimport suffix_scratch, suffix_suits
 from fastconv.kernels.winograd_conv2d cimport (FC_OUTPUTS, points_of, samples_at_a_time, tiles_of, winograd_scratch,
                                                winograd_suits, winograd_suits_w, winograd_suits_x,
                                                winograd_sums_scratch)
@@ -153,6 +155,7 @@ cdef class Program:
         self._allocate(2 * len(ops) + 1)
         self._lower(ops, shape)
         self._find_pooled()
+        self._share_ends()
         self._prepare_convolutions()
         self._lay_out()
         self._cut_strips()
@@ -459,6 +462,17 @@ cdef class Program:
             self.lean.tensors[i] = self.plan.tensors[i]
         return self._place(&self.lean)
 
+    cdef _share_ends(self):
+        """Whether samples that end alike share what the second operation makes of that: it must see nothing else."""
+        cdef Plan *plan = &self.plan
+        cdef const Op *op = &plan.ops[1]
+        cdef const Op *lookup = &plan.ops[0]
+        if (plan.n_ops > 1 and lookup.kind == ONEHOT_CONV1D and op.kind == CONV1D and lookup.b < 0 and op.b < 0
+                and lookup.window.sw == 1 and lookup.window.left == 0
+                and plan.tensors.g.channels <= ALPHABET and plan.tensors.g.width >= LETTERS
+                and suffix_suits(op.window.kw, op.rows, plan.tensors[2].g.channels, self._itemsize())):
+            plan.longest = plan.tensors[2].g.width
+
     cdef _choose_blocks(self, Py_ssize_t itemsize):
         """Images go through the operations up to the last window of each stage in blocks that fit in a cache."""
         cdef Plan *plan = &self.plan
@@ -513,6 +527,9 @@ cdef class Program:
                 op.scratch = at
                 at += winograd_scratch(op.tiled, gx, gy, &op.window)
                 transforms = max(transforms, winograd_sums_scratch(gx, gy, &op.window))
+            elif o == 1 and plan.longest:
+                op.scratch = at
+                at += padded(suffix_scratch(gx.width, op.window.kw, itemsize), itemsize)
             elif plan.learns and op.sparse:
                 op.scratch = at
                 at += padded(sparse_scratch(gx, gy, &op.window, itemsize), itemsize)

@@ -5,8 +5,8 @@ from libc.math cimport isfinite
 from libc.stdint cimport int16_t, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
-from fastconv.engine.chunk cimport (Mode, Workspace, backward, forward, gather, pack_image, unpack_image,
-                                    values_of)
+from fastconv.engine.chunk cimport (Mode, Workspace, backward, forward, gather, gather_endings, pack_image,
+                                    unpack_image, values_of)
 from fastconv.engine.loss cimport Loss, sample_loss
 from fastconv.engine.optimiser cimport Optimiser, begin_update, update_strip
 from fastconv.engine.plan cimport Op, Plan, Strip
@@ -17,6 +17,7 @@ from fastconv.kernels.l2 cimport l2_backward_add, l2_squares
 from fastconv.kernels.pack cimport pack_rows, sum_parts, unpack_rows
 from fastconv.kernels.real cimport padded, real
 from fastconv.kernels.softmax_cross_entropy cimport softmax
+from fastconv.kernels.suffix cimport Ending, sort_endings
 from fastconv.kernels.tile cimport fc_product, multiply, transpose_rows
 from fastconv.kernels.winograd_conv2d cimport winograd_line
 
@@ -35,6 +36,7 @@ cdef extern from "team.h" nogil:
 # Gradient buffers at most: a batch of more chunks gives each of them several, one after the other.
 cdef enum:
     BUFFERS = 32
+    SORTED = 16384 # samples that are sorted at a time, at most
 
 
 cdef void *aligned(void *memory) noexcept nogil:
@@ -68,6 +70,9 @@ ctypedef struct Arena:
     Workspace *work     # one a thread, or one a chunk where plan.whole is set
     void **scratch      # one a thread
     Py_ssize_t *sizes   # samples of each chunk
+    Ending *endings     # (sorts,) for each thread, if plan.longest
+    uint64_t *order     # (2 sorts,) likewise
+    Py_ssize_t sorts    # samples of a batch at most, if it is to be sorted
     fc_team team        # the threads at work
 
 
@@ -80,7 +85,7 @@ cdef void *carve(char **at, Py_ssize_t size) noexcept nogil:
 
 cdef Py_ssize_t lay_out_arena(
     Arena *arena, const Plan *plan, Py_ssize_t itemsize, Py_ssize_t buffers, bint augments, Py_ssize_t states,
-    Py_ssize_t spaces, int threads
+    Py_ssize_t spaces, Py_ssize_t sorts, int threads
 ) noexcept nogil:
     """Give each part of an arena its place in arena.memory; the bytes that all of them take."""
     cdef char *at = <char *> arena.memory
@@ -106,6 +111,8 @@ cdef Py_ssize_t lay_out_arena(
     arena.state = carve(&at, states * plan.gradients * itemsize)
     arena.gradients = carve(&at, (plan.gradients + (buffers - 1) * plan.part) * itemsize if buffers else 0)
     arena.sizes = <Py_ssize_t *> carve(&at, spaces * sizeof(Py_ssize_t))
+    arena.endings = <Ending *> carve(&at, threads * sorts * sizeof(Ending) if plan.longest else 0)
+    arena.order = <uint64_t *> carve(&at, threads * 2 * sorts * sizeof(uint64_t) if plan.longest else 0)
     for i in range(threads):
         statistics = &arena.statistics[i] if placed else &none
         statistics.mean = <double *> carve(&at, n * sizeof(double))
@@ -128,6 +135,11 @@ cdef Py_ssize_t lay_out_arena(
         work.rows = <Py_ssize_t *> carve(&at, chunk * sizeof(Py_ssize_t))
         work.places = <Py_ssize_t *> carve(&at, chunk * sizeof(Py_ssize_t))
         work.counts = <Py_ssize_t *> carve(&at, (counts + 2) * sizeof(Py_ssize_t))
+        if plan.longest:
+            work.sequence = <Py_ssize_t *> carve(&at, chunk * sizeof(Py_ssize_t))
+            work.shared = <Py_ssize_t *> carve(&at, chunk * sizeof(Py_ssize_t))
+            work.fresh = <Py_ssize_t *> carve(&at, chunk * sizeof(Py_ssize_t))
+            work.joins = <uint64_t *> carve(&at, chunk * sizeof(uint64_t))
         if augments:
             work.images = carve(&at, 3 * image * itemsize)
             work.target = carve(&at, plan.tensors[plan.n_ops].g.channels * itemsize)
@@ -143,13 +155,15 @@ cdef int open_arena(
     """Allocate an arena for batches of at most n samples; MemoryError where there is none."""
     cdef Py_ssize_t buffers = count_buffers(plan, n) if learns else 0
     cdef Py_ssize_t spaces = count_chunks(plan, n) if learns and plan.whole else threads
+    cdef Py_ssize_t sorts = min(n, <Py_ssize_t> SORTED)
     memset(arena, 0, sizeof(Arena))
-    arena.size = lay_out_arena(arena, plan, itemsize, buffers, augments, states, spaces, threads) + 64
+    arena.size = lay_out_arena(arena, plan, itemsize, buffers, augments, states, spaces, sorts, threads) + 64
     # zero where margins and the padding of gradients must be; else where it matters, the parameters' padding
     arena.memory = fc_allocate(arena.size, learns or plan.margins)
     if arena.memory == NULL:
         raise MemoryError("Program: no memory for the scratch of a call")
-    lay_out_arena(arena, plan, itemsize, buffers, augments, states, spaces, threads)
+    lay_out_arena(arena, plan, itemsize, buffers, augments, states, spaces, sorts, threads)
+    arena.sorts = sorts
     if not learns:
         memset(arena.packed, 0, plan.gradients * itemsize)
     return 0
@@ -229,6 +243,8 @@ ctypedef struct Batch:
     void *dx                # where the gradient of the input goes, or NULL
     void *state             # running means and variances, or NULL
     const int64_t *order
+    const Ending *endings   # (n,)
+    const uint64_t *sorted  # (n,) the places of the batch, sorted by these, or NULL
     Py_ssize_t first, n
     uint64_t seed           # of the random numbers
     uint32_t update
@@ -277,7 +293,10 @@ cdef void stage_chunk(
     """A stage of the samples start : start + n of the batch, forward, and the last one backward too; or backward."""
     cdef Py_ssize_t first = plan.stages[stage], last = plan.stages[stage + 1]
     if not back:
-        if stage == 0:
+        if stage == 0 and batch.sorted != NULL:
+            gather_endings(plan, n, batch.codes, batch.loss.labels, batch.order, batch.first, batch.endings,
+                           batch.sorted + start, work)
+        elif stage == 0:
             gather(plan, n, batch.codes, <const real *> batch.x, batch.lengths, batch.loss.labels, batch.order,
                    batch.first, batch.n, start, &batch.recipe, work)
         forward(plan, first, last, n, work, mode, packed)
@@ -494,17 +513,33 @@ cdef double step(
     return loss
 
 
-cdef void predict_chunk(
-    const Plan *plan, const Batch *batch, Py_ssize_t first, Py_ssize_t n, const Workspace *work, const Mode *mode,
-    const real *packed, bint probabilities,
-    real *y,  # OUT (batch.n, height, width, channels)
+cdef void sort_batch(
+    const Plan *plan, const Arena *arena, int thread,
+    Batch *batch,  # IN and OUT
 ) noexcept nogil:
-    """The output of the samples first : first + n, or its softmax."""
+    """Sort a batch from the samples' ends, where these share what is made of suffixes, unless it is very large."""
+    cdef Ending *endings = arena.endings + thread * arena.sorts
+    batch.sorted = NULL
+    if plan.longest and batch.n <= arena.sorts:
+        batch.endings = endings
+        batch.sorted = sort_endings(batch.n, plan.tensors.g.width, plan.longest, batch.codes, batch.order, batch.first,
+                                    arena.order + 2 * thread * arena.sorts, endings)
+
+
+cdef void predict_chunk(
+    const Plan *plan, const Batch *batch, Py_ssize_t start, Py_ssize_t n, const Workspace *work, const Mode *mode,
+    const real *packed, bint probabilities,
+    real *y,  # OUT (N, height, width, channels)
+) noexcept nogil:
+    """The output of the samples start : start + n of a batch, or its softmax."""
     cdef Py_ssize_t i, h, q
     cdef const Grid *g = &plan.tensors[plan.n_ops].g
     cdef real *z = values_of(plan, work, plan.n_ops, False, 0, y)
-    gather(plan, n, batch.codes, <const real *> batch.x, batch.lengths, NULL, batch.order, 0, batch.n, first,
-           &batch.recipe, work)
+    if batch.sorted != NULL:
+        gather_endings(plan, n, batch.codes, NULL, NULL, batch.first, batch.endings, batch.sorted + start, work)
+    else:
+        gather(plan, n, batch.codes, <const real *> batch.x, batch.lengths, NULL, NULL, batch.first, batch.n, start,
+               &batch.recipe, work)
     forward(plan, 0, plan.n_ops, n, work, mode, packed)
     if probabilities:
         for i in range(n):
@@ -515,21 +550,35 @@ cdef void predict_chunk(
     output_chunk(plan, n, work, plan.n_ops, False, y)
 
 
+cdef Py_ssize_t count_parts(const Plan *plan, Py_ssize_t n, int threads) noexcept nogil:
+    """Parts that a prediction of n samples is cut into: chunks; or, where samples share what is made of suffixes, as
+    many as are sorted at a time, the same number for each thread.
+    """
+    cdef Py_ssize_t parts = (n + SORTED - 1) // SORTED
+    if plan.longest == 0:
+        return count_chunks(plan, n)
+    return min(count_chunks(plan, n), (parts + threads - 1) // threads * threads)
+
+
 cdef void predict_thread(
-    const Plan *plan, const Batch *batch, bint probabilities, const Mode *mode, Arena *arena, int thread,
-    const real *packed,
+    const Plan *plan, Batch batch, bint probabilities, const Mode *mode, Arena *arena, int thread, const real *packed,
     real *y,  # OUT (batch.n, height, width, channels)
 ) noexcept nogil:
-    """The output of every sample, chunk by chunk, as one thread of a team."""
-    cdef Py_ssize_t c, first, chunks = count_chunks(plan, batch.n)
+    """The output of every sample, part by part and chunk by chunk, as one thread of a team."""
+    cdef Py_ssize_t n = batch.n, part, parts = count_parts(plan, n, FC_THREADS()), c, chunks, start
     arena.work[thread].scratch = arena.scratch[thread]
     fc_join(&arena.team)
-    c = fc_take(&arena.team)
-    while c < chunks:
-        first = c * batch.n // chunks
-        predict_chunk(plan, batch, first, (c + 1) * batch.n // chunks - first, &arena.work[thread], mode, packed,
-                      probabilities, y)
-        c = fc_take(&arena.team)
+    part = fc_take(&arena.team)
+    while part < parts:
+        batch.first = part * n // parts
+        batch.n = (part + 1) * n // parts - batch.first
+        sort_batch(plan, arena, thread, &batch)
+        chunks = count_chunks(plan, batch.n)
+        for c in range(chunks):
+            start = c * batch.n // chunks
+            predict_chunk(plan, &batch, start, (c + 1) * batch.n // chunks - start, &arena.work[thread], mode, packed,
+                          probabilities, y)
+        part = fc_take(&arena.team)
 
 
 cdef void predict_all(
@@ -553,7 +602,7 @@ cdef void predict_all(
     for s in range(plan.n_strips):
         transform_strip(plan, &plan.strips[s], <real *> arena.packed)
     with parallel(num_threads=threads, use_threads_if=threads > 1):
-        predict_thread(plan, batch, probabilities, &mode, arena, threadid(), <const real *> arena.packed, y)
+        predict_thread(plan, batch[0], probabilities, &mode, arena, threadid(), <const real *> arena.packed, y)
 
 
 cdef void train_thread(
@@ -567,6 +616,7 @@ cdef void train_thread(
     fc_join(&arena.team)
     for u in range(updates):
         batch.first, batch.n, batch.recipe.update = starts[u], starts[u + 1] - starts[u], batch.update
+        sort_batch(plan, arena, thread, &batch)
         begin_update(&optimiser, rates[u], batch.update)
         loss = step(plan, &batch, &optimiser, arena, thread, gradients, &hits)
         if thread == 0:
@@ -597,14 +647,15 @@ cdef Py_ssize_t train_all(
 
 
 cdef void gradient_thread(
-    const Plan *plan, const Batch *batch, Arena *arena, int thread,
+    const Plan *plan, Batch batch, Arena *arena, int thread,
     real *gradients, double *loss, Py_ssize_t *correct,  # OUT
 ) noexcept nogil:
     """The loss of a batch and its gradient, as one thread of a team."""
     cdef Py_ssize_t hits
     cdef double found
     fc_join(&arena.team)
-    found = step(plan, batch, NULL, arena, thread, gradients, &hits)
+    sort_batch(plan, arena, thread, &batch)
+    found = step(plan, &batch, NULL, arena, thread, gradients, &hits)
     if thread == 0:
         loss[0], correct[0] = found, hits
 
@@ -617,6 +668,6 @@ cdef double gradient_of(
     cdef double loss = 0
     load(plan, parameters, batch.loss.l2, arena)
     with parallel(num_threads=threads, use_threads_if=threads > 1):
-        gradient_thread(plan, batch, arena, threadid(), <real *> arena.gradients, &loss, correct)
+        gradient_thread(plan, batch[0], arena, threadid(), <real *> arena.gradients, &loss, correct)
     unpack_all(plan, <real *> arena.gradients, flat)
     return loss

@@ -20,7 +20,8 @@ cdef inline void conv1d_forward(
 ) noexcept nogil:
     """y[i, p, f] = b[f] + sum_{k, c} x[i, p + k, c] w[k, c, f]; then max(0, y) if relu.
 
-    Where `slides`, the filters slide over one sample after the other; else the samples at a position are one product.
+    Where `slides`, the filters slide over one sample after the other, from its last position to its first; else the
+    samples at a position are one product.
     """
     cdef Py_ssize_t i, at, positions = length - width + 1
     cdef Py_ssize_t x_row = padded(channels, sizeof(real)), y_row = padded(filters, sizeof(real))
@@ -32,11 +33,13 @@ cdef inline void conv1d_forward(
     p.a_line, p.a_outer, p.b_outer, p.c_line = 0, 0, 0, 0
     p.a_row, p.a_segment, p.a_step = x_sample, x_row, 1
     p.b_segment, p.b_row, p.c_row, p.add, p.relu = channels * y_row, y_row, y_sample, 0, relu
-    s.taps, s.samples, s.channels, s.cols, s.positions, s.outputs = width, n, channels, filters, active_x, active
-    s.x_sample, s.x_row, s.c_sample, s.c_row = x_sample, x_row, y_sample, y_row
-    s.w_tap, s.w_row, s.relu, s.add = -channels * y_row, y_row, relu, 0
+    s.taps, s.samples, s.channels, s.cols, s.positions, s.outputs = width, n, channels, filters, reach, active
+    s.x_sample, s.x_row, s.c_sample, s.c_row = x_sample, -x_row, y_sample, -y_row
+    s.w_tap, s.w_row, s.relu, s.add, s.suffixes = channels * y_row, y_row, relu, 0, NULL
     if slides(width, channels, filters, sizeof(real)):
-        slide(&s, x, w + (width - 1) * channels * y_row, b, none, y)
+        for i in range(n):
+            reach[i] = max(active_x[i], active[i])
+        slide(&s, x, w, b, none, y, <real *> NULL)
     else:
         for at in range(active[0]):
             while active[p.rows - 1] <= at:
@@ -56,13 +59,14 @@ cdef inline void conv1d_backward_x(
     const real *wt,            # (width, filters, padded channels): w, each w[k] transposed
     const real *mask,          # laid out as dx, or NULL: dx = 0 where mask <= 0
     Py_ssize_t x_sample,
+    Py_ssize_t *reach,         # (n,) to work in
     real *dx,                  # OUT (n, length, padded channels)
 ) noexcept nogil:
     """dx[i, q, c] = sum_{k, f} dy[i, q - k, f] w[k, c, f]: the assignment's M_F^T g.
 
-    Where `slides`, the filters slide backwards, from the last position to the first.
+    Where `slides`, the filters slide from the first position to the last.
     """
-    cdef Py_ssize_t at, k
+    cdef Py_ssize_t i, at, k
     cdef Py_ssize_t x_row = padded(channels, sizeof(real)), y_row = padded(filters, sizeof(real))
     cdef const real *none = NULL
     cdef fc_product p
@@ -71,11 +75,13 @@ cdef inline void conv1d_backward_x(
     p.a_line, p.a_outer, p.b_outer, p.c_line = 0, 0, 0, 0
     p.a_row, p.a_segment, p.a_step = y_sample, -y_row, 1
     p.b_segment, p.b_row, p.c_row, p.add, p.relu = filters * x_row, x_row, x_sample, 0, 0
-    s.taps, s.samples, s.channels, s.cols, s.positions, s.outputs = width, n, filters, channels, active, active
-    s.x_sample, s.x_row, s.c_sample, s.c_row = y_sample, -y_row, x_sample, -x_row
-    s.w_tap, s.w_row, s.relu, s.add = -filters * x_row, x_row, 0, 0
+    s.taps, s.samples, s.channels, s.cols, s.positions, s.outputs = width, n, filters, channels, reach, active
+    s.x_sample, s.x_row, s.c_sample, s.c_row = y_sample, y_row, x_sample, x_row
+    s.w_tap, s.w_row, s.relu, s.add, s.suffixes = filters * x_row, x_row, 0, 0, NULL
     if slides(width, filters, channels, sizeof(real)):
-        slide(&s, dy, wt + (width - 1) * filters * x_row, none, mask, dx)
+        for i in range(n):
+            reach[i] = min(active[i], length - width + 1)
+        slide(&s, dy, wt, none, mask, dx, <real *> NULL)
     else:
         for at in range(active[0]):
             while active[p.rows - 1] <= at:

@@ -22,7 +22,8 @@ cdef inline void onehot_conv1d_forward(
     Py_ssize_t n, const Grid *gx, const Grid *gy, const Window *k,
     const int16_t *codes,        # (n, length), -1 = no character
     const Py_ssize_t *active_x,  # (n,) positions up to the last character
-    const Py_ssize_t *active,    # (n,) positions of y to compute; the others become 0
+    const Py_ssize_t *active,    # (n,) positions of y to compute; the others become 0 if clears
+    bint clears,
     const real *w,               # (width, depth, padded filters)
     const real *b,               # (padded filters,) or NULL
     int relu,
@@ -35,7 +36,8 @@ cdef inline void onehot_conv1d_forward(
     cdef fc_table t = table(gx, gy, k, relu)
     for i in range(n):
         lookup(&t, active[i], active_x[i], codes + i * gx.width, w, b, y + i * gy.sample)
-        memset(y + i * gy.sample + active[i] * gy.row, 0, (gy.width - active[i]) * gy.row * sizeof(real))
+        if clears:
+            memset(y + i * gy.sample + active[i] * gy.row, 0, (gy.width - active[i]) * gy.row * sizeof(real))
 
 
 cdef inline void onehot_conv1d_backward_w(

@@ -115,7 +115,7 @@ cdef inline void sparse_backward_x(
         positions[h], positions[gy.height + h] = gx.width + k.kw - 1, gx.width
     s.taps, s.cols, s.positions, s.outputs = k.kw, gx.channels, positions, positions + gy.height
     s.x_sample, s.x_row, s.c_sample, s.c_row, s.w_tap, s.w_row = gy.line, gy.row, gx.line, gx.row, -tap, gx.row
-    s.relu, s.add = 0, 1
+    s.relu, s.add, s.suffixes = 0, 1, NULL
     for i in range(n):
         clear(gx, dx + i * gx.sample)
         for u in range(k.kh):
@@ -125,7 +125,7 @@ cdef inline void sparse_backward_x(
                 s.channels = min(gy.channels - f, <Py_ssize_t> FC_CHANNELS)
                 slide(&s, dy + i * gy.sample + first * gy.line - left * gy.row + f,
                       wt + ((k.kh - u) * k.kw - 1) * tap + f * gx.row, none, none,
-                      dx + i * gx.sample + (first + u - k.top) * gx.line)
+                      dx + i * gx.sample + (first + u - k.top) * gx.line, <real *> NULL)
                 f += FC_CHANNELS
     if mask != NULL:
         relu_mask(n, gx, mask, dx)

@@ -16,10 +16,15 @@
  * A window of `taps` output positions stays in registers and slides over the input, one sample after the other; each
  * input that is not zero is multiplied with its weights for all positions of the window:
  *
- *     C[i - taps + 1 + j, :] += x[i, c] * W[j*w_tap + c*w_row + :]    for i < positions, c < channels, j < taps
+ *     C[i + j - least, :] += x[i, c] * W[j*w_tap + c*w_row + :]    for i < positions, c < channels, j < taps
  *
- * Each element of C is again one chain, in the order of (i, c), and equals that of fc_multiply in every bit as long as
- * the weights are finite.  With a negative x_row the window slides backwards, from a sample's last position.
+ * with least = max(0, positions - outputs), and only the `outputs` rows from 0 on stored.  Each element of C is one
+ * chain, in the order of (i, c).  With a negative x_row the window slides backwards, from a sample's last position:
+ * then the last rows of C come first.
+ *
+ * Samples that end alike can share what comes of their ends alone (fc_suffixes).  Backwards, a sample goes on with the
+ * window as another one kept it at the end of what they have in common.  Forwards is the adjoint: the outputs that are
+ * in common become the sum over these samples, in the row of the first of them.
  *
  * fc_lookup and fc_scatter: the convolution of one-hot columns and its gradient; a code selects a row of the weights.
  * fc_lookup_largest and fc_scatter_largest: the same where of all positions only the largest counts.
@@ -31,6 +36,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define FC_COLUMNS 4 /* vectors of a row that are looked up at a time */
 
@@ -100,6 +106,13 @@ typedef struct {
     int relu;                /* C = max(0, C) */
 } fc_product;
 
+/* Samples in a sequence in which neighbours may have their last positions in common. */
+typedef struct {
+    const ptrdiff_t *sequence; /* (samples,) */
+    const ptrdiff_t *shared;   /* of each sample: how many positions the one before it has too */
+    const uint64_t *joins;     /* of each sample: bit d: a later one has d of them in common with it, then its own */
+} fc_suffixes;
+
 typedef struct {
     ptrdiff_t taps; /* 1 to FC_TAPS */
     ptrdiff_t samples, channels, cols;
@@ -108,7 +121,22 @@ typedef struct {
     ptrdiff_t c_sample, c_row; /* also the mask's */
     ptrdiff_t w_tap, w_row;
     int relu, add; /* max(0, C); to what C holds: there is no bias then */
+    const fc_suffixes *suffixes; /* or NULL */
 } fc_window;
+
+/* What fc_slide does about what samples have in common. */
+enum {
+    FC_PLAIN,   /* nothing */
+    FC_RESUMES, /* it goes on with a window that another sample has kept */
+    FC_HANDS_ON /* it hands on what it has for outputs that are not its own, and takes what others have for its own */
+};
+
+/* How fc_slide goes over a sample: inputs from first to positions, outputs i + j, of which those up to reach are summed
+ * and those from least to stop stored.  Bit i of joins: the window after input i is kept. */
+typedef struct {
+    ptrdiff_t first, positions, least, stop, reach;
+    uint64_t joins;
+} fc_way;
 
 typedef struct {
     ptrdiff_t width, stride, before, dilation, cols;
@@ -118,7 +146,9 @@ typedef struct {
 
 #define FC_TAPS 8
 #define FC_CHANNELS 64 /* of fc_slide's x at most */
+#define FC_SHARED 6    /* taps of an fc_slide with suffixes: 4 to 6 */
 #define FC_AHEAD 16    /* positions that fc_slide looks ahead; more than FC_TAPS */
+#define FC_KEPT (2 * FC_LANES) /* elements of a row that fc_slide keeps */
 
 #define FC_REAL float
 #define FC_BITS int32_t

@@ -1,6 +1,6 @@
 # The register tile of tile.h, for either element type.
 
-from libc.stdint cimport int16_t
+from libc.stdint cimport int16_t, uint64_t
 
 from fastconv.kernels.real cimport real
 
@@ -16,6 +16,11 @@ cdef extern from "tile.h" nogil:
         int add
         int relu
 
+    ctypedef struct fc_suffixes:
+        const Py_ssize_t *sequence
+        const Py_ssize_t *shared
+        const uint64_t *joins
+
     ctypedef struct fc_window:
         Py_ssize_t taps
         Py_ssize_t samples, channels, cols
@@ -25,16 +30,19 @@ cdef extern from "tile.h" nogil:
         Py_ssize_t c_sample, c_row
         Py_ssize_t w_tap, w_row
         int relu, add
+        const fc_suffixes *suffixes
 
     ctypedef struct fc_table:
         Py_ssize_t width, stride, before, dilation, cols
         Py_ssize_t w_tap, w_row, y_row
         int relu
 
-    const Py_ssize_t FC_TAPS, FC_CHANNELS
+    const Py_ssize_t FC_TAPS, FC_SHARED, FC_CHANNELS
     const char *FC_LEVEL
-    void fc_slide_float(const fc_window *, const float *, const float *, const float *, const float *, float *)
-    void fc_slide_double(const fc_window *, const double *, const double *, const double *, const double *, double *)
+    void fc_slide_float(const fc_window *, const float *, const float *, const float *, const float *, float *,
+                       float *)
+    void fc_slide_double(const fc_window *, const double *, const double *, const double *, const double *, double *,
+                         double *)
     void fc_multiply_float(const fc_product *, const float *, const float *, const float *, const float *, float *)
     void fc_multiply_double(
         const fc_product *, const double *, const double *, const double *, const double *, double *)
@@ -97,17 +105,19 @@ cdef inline void multiply_pooled(
 
 cdef inline void slide(
     const fc_window *p, const real *x, const real *w, const real *bias, const real *mask,
-    real *c,  # OUT
+    real *c,     # OUT
+    real *kept,  # IN and OUT: to work in, or NULL without p.suffixes
 ) noexcept nogil:
-    """c[i, o, f] = bias[f] + sum_{k < taps, channel} x[i, o + k, channel] w[(taps - 1 - k)*w_tap + channel*w_row + f]
+    """c[s, i + j - least, f] = bias[f] + sum_{i, j < taps, channel} x[s, i, channel] w[j*w_tap + channel*w_row + f]
+    for each sample s, with least = max(0, positions[s] - outputs[s]),
 
     without the terms whose x is zero; then max(0, c) where p.relu is set, then 0 where mask (laid out as c) is not
     positive.
     """
     if real is float:
-        fc_slide_float(p, x, w, bias, mask, c)
+        fc_slide_float(p, x, w, bias, mask, c, kept)
     else:
-        fc_slide_double(p, x, w, bias, mask, c)
+        fc_slide_double(p, x, w, bias, mask, c, kept)
 
 
 cdef inline void lookup(

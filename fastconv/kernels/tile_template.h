@@ -220,15 +220,56 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_look)(
     }
 }
 
-/* One sample of fc_slide; taps and vecs, and w_row where it can be, are constants at every call. */
+/* Input i of a sample of fc_slide, for the outputs from i to i + sums - 1, of which the first is then complete; output
+ * i + taps enters the window.  x, mask and c are those of i; mode, sums, taps and vecs are constants at every call. */
+static inline __attribute__((always_inline)) void FC_NAME(fc_slide_step)(
+    const int mode, const int sums, const int taps, const int vecs, const ptrdiff_t w_row, const fc_window *p,
+    const fc_way *way, ptrdiff_t i, uint64_t *live /* IN and OUT */, const FC_REAL *x, const FC_REAL *w,
+    const FC_NAME(fc_vec) * start, const FC_REAL *mask, FC_REAL *c /* OUT, with p->add IN too */,
+    FC_REAL *kept /* IN and OUT */, FC_NAME(fc_vec) acc[][2] /* IN and OUT */)
+{
+    typedef FC_NAME(fc_vec) vec;
+    const size_t ahead = (size_t)(i - way->first) % FC_AHEAD;
+    if (ahead == 0 && i > way->first)
+        FC_NAME(fc_slide_look)(p, way->positions - i, x, live);
+    if (i < way->positions)
+        FC_NAME(fc_slide_position)(sums, vecs, w_row, p, live[ahead], x, w, acc);
+    if (i >= way->least)
+        FC_NAME(fc_finish)(vecs, acc[0], mode != FC_HANDS_ON && p->relu, mode == FC_RESUMES ? NULL : mask, c);
+#pragma GCC unroll 8
+    for (int j = 0; j < taps; j++)
+#pragma GCC unroll 2
+        for (int v = 0; v < vecs; v++)
+            acc[j][v] = j + 1 < taps ? acc[j + 1][v] : start[v];
+    if (mode == FC_PLAIN && p->add && i + taps < way->stop)
+#pragma GCC unroll 2
+        for (int v = 0; v < vecs; v++)
+            acc[taps - 1][v] = *(const vec *)(c + taps * p->c_row + v * FC_LANES);
+    if (mode == FC_HANDS_ON && sums == taps) /* where the window leaves, nothing enters */
+#pragma GCC unroll 2
+        for (int v = 0; v < vecs; v++)
+            acc[taps - 1][v] = *(const vec *)(kept + (way->reach - i - taps) * FC_KEPT + v * FC_LANES);
+    if (mode == FC_RESUMES && way->joins >> i & 1)
+#pragma GCC unroll 8
+        for (int j = 0; j + 1 < taps; j++)
+#pragma GCC unroll 2
+            for (int v = 0; v < vecs; v++)
+                *(vec *)(kept + (i * (taps - 1) + j) * FC_KEPT + v * FC_LANES) = acc[j][v];
+}
+
+/* One sample of fc_slide: x is its first input, mask and c are those of output 0.  mode, taps and vecs are constants at
+ * every call. */
 static inline __attribute__((always_inline)) void FC_NAME(fc_slide_sample)(
-    const int taps, const int vecs, const ptrdiff_t w_row, const int add, const fc_window *p, ptrdiff_t positions, ptrdiff_t outputs,
-    const FC_REAL *x, const FC_REAL *w, const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT */)
+    const int mode, const int taps, const int vecs, const ptrdiff_t w_row, const fc_window *p, const fc_way *way,
+    const FC_REAL *x, const FC_REAL *w, const FC_REAL *bias, const FC_REAL *mask,
+    FC_REAL *c /* OUT, with p->add IN too */, FC_REAL *kept /* IN and OUT */)
 {
     typedef FC_NAME(fc_vec) vec;
     const vec zero = {0};
+    const ptrdiff_t first = way->first, stop = way->stop, reach = way->reach, x_row = p->x_row, c_row = p->c_row;
     vec start[2], acc[FC_TAPS][2];
     uint64_t live[FC_AHEAD];
+    ptrdiff_t i = first;
 #pragma GCC unroll 2
     for (int v = 0; v < vecs; v++)
         start[v] = (bias ? *(const vec *)(bias + v * FC_LANES) : zero) + zero;
@@ -236,68 +277,130 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_sample)(
     for (int j = 0; j < taps; j++)
 #pragma GCC unroll 2
         for (int v = 0; v < vecs; v++)
-            acc[j][v] = add && j < outputs ? *(const vec *)(c + j * p->c_row + v * FC_LANES) : start[v];
-
-    FC_NAME(fc_slide_look)(p, positions, x, live);
-    /* the window enters: position i reaches the outputs 0..i, the taps from taps - 1 - i */
-#pragma GCC unroll 8
-    for (int i = 0; i < taps - 1; i++)
-        if (i < positions)
-            FC_NAME(fc_slide_position)(i + 1, vecs, w_row, p, live[i], x + i * p->x_row,
-                                       w + (taps - 1 - i) * p->w_tap, acc);
-    for (ptrdiff_t i = taps - 1; i < outputs + taps - 1; i++, c += p->c_row) {
-        if (i % FC_AHEAD == 0)
-            FC_NAME(fc_slide_look)(p, positions - i, x + i * p->x_row, live);
-        if (i < positions)
-            FC_NAME(fc_slide_position)(taps, vecs, w_row, p, live[i % FC_AHEAD], x + i * p->x_row, w, acc);
-        FC_NAME(fc_finish)(vecs, acc[0], p->relu, mask, c);
-        mask = mask ? mask + p->c_row : NULL;
-        if (add && i + 1 < outputs)
-#pragma GCC unroll 2
-            for (int v = 0; v < vecs; v++)
-                start[v] = *(const vec *)(c + taps * p->c_row + v * FC_LANES);
-#pragma GCC unroll 8
-        for (int j = 0; j < taps; j++)
-#pragma GCC unroll 2
-            for (int v = 0; v < vecs; v++)
-                acc[j][v] = j + 1 < taps ? acc[j + 1][v] : start[v];
+            acc[j][v] = mode == FC_PLAIN && p->add && way->least + j < stop
+                            ? *(const vec *)(c + (way->least + j) * c_row + v * FC_LANES)
+                        : mode == FC_RESUMES && first > 0 && j + 1 < taps
+                            ? *(const vec *)(kept + ((first - 1) * (taps - 1) + j) * FC_KEPT + v * FC_LANES)
+                        : mode == FC_HANDS_ON && j < reach ? *(const vec *)(kept + (reach - j) * FC_KEPT + v * FC_LANES)
+                                                           : start[v];
+    x += i * x_row, c += i * c_row, mask = mask ? mask + i * c_row : NULL;
+    FC_NAME(fc_slide_look)(p, way->positions - i, x, live);
+    if (way->least == taps - 1) {
+        /* the window enters: input i reaches the outputs from least to least + i, with the taps from taps - 1 - i */
+#define FC_ENTER(I)                                                                                              \
+    if (I < taps - 1 && I < way->positions)                                                                      \
+        FC_NAME(fc_slide_position)(I + 1, vecs, w_row, p, live[I], x + I * x_row, w + (taps - 1 - I) * p->w_tap, acc);
+        FC_ENTER(0) FC_ENTER(1) FC_ENTER(2) FC_ENTER(3) FC_ENTER(4) FC_ENTER(5) FC_ENTER(6)
+#undef FC_ENTER
+        i = taps - 1, x += i * x_row, c += i * c_row, mask = mask ? mask + i * c_row : NULL;
     }
+    for (; i + taps <= reach && i < stop; i++, x += x_row, c += c_row, mask = mask ? mask + c_row : NULL)
+        FC_NAME(fc_slide_step)(mode, taps, taps, vecs, w_row, p, way, i, live, x, w, start, mask, c, kept, acc);
+    /* the window leaves: there are fewer outputs than taps */
+#define FC_LEAVE(S)                                                                                           \
+    if (S < taps && i + S <= reach && i < stop) {                                                             \
+        FC_NAME(fc_slide_step)(mode, S, taps, vecs, w_row, p, way, i, live, x, w, start, mask, c, kept, acc); \
+        i++, x += x_row, c += c_row, mask = mask ? mask + c_row : NULL;                                       \
+    }
+    FC_LEAVE(7) FC_LEAVE(6) FC_LEAVE(5) FC_LEAVE(4) FC_LEAVE(3) FC_LEAVE(2) FC_LEAVE(1)
+#undef FC_LEAVE
+    if (mode == FC_HANDS_ON)
+#pragma GCC unroll 8
+        for (int j = 0; j + 1 < taps; j++)
+            if (stop + j < reach)
+#pragma GCC unroll 2
+                for (int v = 0; v < vecs; v++)
+                    *(vec *)(kept + (reach - stop - j) * FC_KEPT + v * FC_LANES) = acc[j][v];
 }
 
-/* All samples of fc_slide; a window that slides backwards begins at a sample's last position. */
+/* All samples of fc_slide. */
 static inline __attribute__((always_inline)) void FC_NAME(fc_slide_tile)(
-    const int taps, const int vecs, const ptrdiff_t w_row, const int add, const fc_window *p, const FC_REAL *x,
-    const FC_REAL *w, const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT, with add IN too */)
+    const int mode, const int taps, const int vecs, const ptrdiff_t w_row, const fc_window *p, const FC_REAL *x,
+    const FC_REAL *w, const FC_REAL *bias, const FC_REAL *mask, FC_REAL *c /* OUT, with p->add IN too */,
+    FC_REAL *kept /* IN and OUT */)
 {
-    for (ptrdiff_t i = 0; i < p->samples; i++) {
-        const ptrdiff_t positions = p->positions[i], outputs = p->outputs[i];
-        const ptrdiff_t last = p->x_row < 0 ? positions - 1 : 0;
-        const ptrdiff_t at = i * p->c_sample - last * p->c_row;
-        FC_NAME(fc_slide_sample)(taps, vecs, w_row, add, p, positions, outputs, x + i * p->x_sample - last * p->x_row, w,
-                                 bias, mask ? mask + at : NULL, c + at);
+    const fc_suffixes *s = p->suffixes;
+    ptrdiff_t before = 0;
+    for (ptrdiff_t t = 0; t < p->samples; t++) {
+        const ptrdiff_t i = mode == FC_PLAIN ? t : s->sequence[mode == FC_RESUMES ? t : p->samples - 1 - t];
+        const ptrdiff_t outputs = p->outputs[i], least = p->positions[i] > outputs ? p->positions[i] - outputs : 0;
+        fc_way way = {0, p->positions[i], least, least + outputs, least + outputs, 0};
+        const ptrdiff_t x_last = p->x_row < 0 ? way.positions - 1 : 0, c_last = p->x_row < 0 ? way.stop - 1 : least;
+        const ptrdiff_t at = i * p->c_sample - c_last * p->c_row;
+        if (mode == FC_RESUMES) {
+            way.first = s->shared[i], way.joins = s->joins[i] >> 1;
+            if (way.joins && way.reach < 63 - __builtin_clzll(way.joins) + taps)
+                way.reach = 63 - __builtin_clzll(way.joins) + taps; /* what others take over is complete */
+        } else if (mode == FC_HANDS_ON && s->shared[i]) {
+            way.positions = way.stop = way.reach - s->shared[i];
+        }
+        FC_NAME(fc_slide_sample)(mode, taps, vecs, w_row, p, &way, x + i * p->x_sample - x_last * p->x_row, w, bias,
+                                 mask ? mask + at : NULL, c + at, kept);
+        if (mode == FC_HANDS_ON && s->joins[i]) /* what others have handed on is done with */
+            memset(kept + (s->shared[i] + 1) * FC_KEPT, 0,
+                   (63 - __builtin_clzll(s->joins[i]) - s->shared[i]) * FC_KEPT * sizeof(FC_REAL));
+        for (ptrdiff_t m = 0; m < way.first; m++) /* the outputs in common */
+#pragma GCC unroll 2
+            for (int v = 0; v < vecs; v++)
+                *(FC_NAME(fc_vec) *)(c + at + m * p->c_row + v * FC_LANES) =
+                    *(const FC_NAME(fc_vec) *)(c + before + m * p->c_row + v * FC_LANES);
+        before = at;
     }
 }
+
+/* fc_slide for each mode and number of taps: functions of their own, since a compiler takes too long over a large one. */
+#define FC_SLIDES(NAME, MODE, T)                                                                      \
+    static __attribute__((noinline)) void FC_NAME(NAME##T)(                                           \
+        ptrdiff_t vecs, const fc_window *p, const FC_REAL *x, const FC_REAL *w, const FC_REAL *bias,  \
+        const FC_REAL *mask, FC_REAL *c, FC_REAL *kept)                                               \
+    {                                                                                                 \
+        if (vecs == 1 || T > FC_SLIDE_WIDE)                                                           \
+            FC_NAME(fc_slide_tile)(MODE, T, 1, p->w_row, p, x, w, bias, mask, c, kept);               \
+        else if (MODE != FC_PLAIN && p->w_row == 2 * FC_LANES) /* up to two vectors of filters */     \
+            FC_NAME(fc_slide_tile)(MODE, T, 2, 2 * FC_LANES, p, x, w, bias, mask, c, kept);           \
+        else                                                                                          \
+            FC_NAME(fc_slide_tile)(MODE, T, 2, p->w_row, p, x, w, bias, mask, c, kept);               \
+    }
+FC_SLIDES(fc_plain, FC_PLAIN, 1)
+FC_SLIDES(fc_plain, FC_PLAIN, 2)
+FC_SLIDES(fc_plain, FC_PLAIN, 3)
+FC_SLIDES(fc_plain, FC_PLAIN, 4)
+FC_SLIDES(fc_plain, FC_PLAIN, 5)
+FC_SLIDES(fc_plain, FC_PLAIN, 6)
+FC_SLIDES(fc_plain, FC_PLAIN, 7)
+FC_SLIDES(fc_plain, FC_PLAIN, 8)
+FC_SLIDES(fc_resumes, FC_RESUMES, 4)
+FC_SLIDES(fc_resumes, FC_RESUMES, 5)
+FC_SLIDES(fc_resumes, FC_RESUMES, 6)
+FC_SLIDES(fc_hands_on, FC_HANDS_ON, 4)
+FC_SLIDES(fc_hands_on, FC_HANDS_ON, 5)
+FC_SLIDES(fc_hands_on, FC_HANDS_ON, 6)
+#undef FC_SLIDES
 
 static void FC_NAME(fc_slide)(const fc_window *p, const FC_REAL *x, const FC_REAL *w, const FC_REAL *bias,
-                              const FC_REAL *mask, FC_REAL *c /* OUT */)
+                              const FC_REAL *mask, FC_REAL *c /* OUT, with p->add IN too */,
+                              FC_REAL *kept /* IN and OUT, or NULL */)
 {
     for (ptrdiff_t j = 0, vecs; j < p->cols; j += vecs * FC_LANES) {
         vecs = p->cols - j > FC_LANES && p->taps <= FC_SLIDE_WIDE ? 2 : 1;
         const FC_REAL *bj = bias ? bias + j : NULL, *mj = mask ? mask + j : NULL;
-#define FC_CASE(T)                                                                     \
-    case T:                                                                            \
-        if (vecs == 1 || T > FC_SLIDE_WIDE)                                            \
-            FC_NAME(fc_slide_tile)(T, 1, p->w_row, p->add, p, x, w + j, bj, mj, c + j); \
-        else if (p->add)                                                               \
-            FC_NAME(fc_slide_tile)(T, 2, p->w_row, 1, p, x, w + j, bj, mj, c + j);     \
-        else if (p->w_row == 2 * FC_LANES) /* up to two vectors of filters */          \
-            FC_NAME(fc_slide_tile)(T, 2, 2 * FC_LANES, 0, p, x, w + j, bj, mj, c + j); \
-        else                                                                           \
-            FC_NAME(fc_slide_tile)(T, 2, p->w_row, 0, p, x, w + j, bj, mj, c + j);     \
+#define FC_CASE(NAME, T)                                          \
+    case T:                                                       \
+        FC_NAME(NAME##T)(vecs, p, x, w + j, bj, mj, c + j, kept); \
         break;
-        switch (p->taps) {
-            FC_CASE(1) FC_CASE(2) FC_CASE(3) FC_CASE(4) FC_CASE(5) FC_CASE(6) FC_CASE(7) FC_CASE(8)
-        }
+        if (!p->suffixes)
+            switch (p->taps) {
+                FC_CASE(fc_plain, 1) FC_CASE(fc_plain, 2) FC_CASE(fc_plain, 3) FC_CASE(fc_plain, 4)
+                FC_CASE(fc_plain, 5) FC_CASE(fc_plain, 6) FC_CASE(fc_plain, 7) FC_CASE(fc_plain, 8)
+            }
+        else if (p->x_row < 0)
+            switch (p->taps) {
+                FC_CASE(fc_resumes, 4) FC_CASE(fc_resumes, 5) FC_CASE(fc_resumes, 6)
+            }
+        else
+            switch (p->taps) {
+                FC_CASE(fc_hands_on, 4) FC_CASE(fc_hands_on, 5) FC_CASE(fc_hands_on, 6)
+            }
 #undef FC_CASE
     }
 }
