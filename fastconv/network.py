@@ -386,6 +386,8 @@ def load(path):
 
 def _described(description, arrays):
     """Return the network of a model file's description, still without parameters, or raise an error."""
+    if "checkpoint" in description:
+        raise ModelFormatError("a checkpoint of a training, not a model file; Trainer.resume reads it")
     modelfile.check_keys("the file", description, "network", "metadata")
     described, metadata = description["network"], description["metadata"]
     modelfile.check_keys("the network", described, "layers", "input", "dtype", "seed", "winograd")
