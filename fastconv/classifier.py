@@ -368,10 +368,10 @@ class Explanation:
         return f"Explanation({self.string!r}, {self.label!r}, {self.probability:.4f})"
 
     def __str__(self):
-        lines = [f"{_visible(self.label)}: {self.probability:.4f}"]
+        lines = [f"{visible(self.label)}: {self.probability:.4f}"]
         for character, nats, share in zip(self.characters, self.contributions, self._shares(), strict=True):
             bar = ("+" if share > 0 else "-") * round(20 * abs(share))
-            lines.append(f"{_visible(character)}  {nats:+.2f}  {bar}".rstrip())
+            lines.append(f"{visible(character)}  {nats:+.2f}  {bar}".rstrip())
         return "\n".join(lines)
 
     def ansi(self):
@@ -379,8 +379,8 @@ class Explanation:
         painted = []
         for character, share in zip(self.characters, self._shares(), strict=True):
             red, green, blue = _colour(share)
-            painted.append(f"\x1b[48;2;{red};{green};{blue}m\x1b[38;2;0;0;0m{_visible(character)}\x1b[0m")
-        return f"{_visible(self.label)}: {self.probability:.4f}  {''.join(painted)}"
+            painted.append(f"\x1b[48;2;{red};{green};{blue}m\x1b[38;2;0;0;0m{visible(character)}\x1b[0m")
+        return f"{visible(self.label)}: {self.probability:.4f}  {''.join(painted)}"
 
     def _repr_html_(self):
         import html  # here, since it takes longer to load than a model
@@ -389,8 +389,8 @@ class Explanation:
         for character, nats, share in zip(self.characters, self.contributions, self._shares(), strict=True):
             colour = "#{:02x}{:02x}{:02x}".format(*_colour(share))
             style = f"background:{colour};color:#000;padding:0.1em 0.05em"
-            spans.append(f'<span style="{style}" title="{nats:+.2f} nats">{html.escape(_visible(character))}</span>')
-        label = html.escape(_visible(self.label))
+            spans.append(f'<span style="{style}" title="{nats:+.2f} nats">{html.escape(visible(character))}</span>')
+        label = html.escape(visible(self.label))
         return f'<div><b>{label}</b> {self.probability:.4f} <bdo dir="ltr">{"".join(spans)}</bdo></div>'
 
 
@@ -400,12 +400,12 @@ def _colour(share):
     return tuple(round(255 + (e - 255) * abs(share)) for e in end)
 
 
-def _visible(label):
+def visible(label):
     """Return a label or a character as text, with what stands for characters that cannot be printed."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(label))
 
 
 def _some(labels):
     """Return the first labels as text."""
-    text = ", ".join(map(_visible, labels[:20]))
+    text = ", ".join(map(visible, labels[:20]))
     return f"{text}, ..." if len(labels) > 20 else text

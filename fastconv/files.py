@@ -17,7 +17,11 @@ def write_atomically(path, content):
     import tempfile  # here, since it takes longer to load than a model
 
     path = os.fspath(path)
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), prefix=".fastconv-")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), prefix=".fastconv-")
+    except OSError as error:
+        error.filename = path  # which the caller knows
+        raise
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)

@@ -141,7 +141,7 @@ def check_gradients(net, x, y, loss=None, step=1e-5, sample_weight=None, eps=1e-
     kernel; the gradient that it is compared with is the kernel's.
 
     *Zeros.* A bias before a batch normalisation changes nothing. What the quotient shows of it is rounding, divided by
-    the step: an entry of which both gradients are below 2^-50 / step counts as two zeros.
+    the step: an entry whose gradient is below 2^-50 / step, and its quotient below 2^-42 / step, counts as two zeros.
 
     Examples
     --------
@@ -212,7 +212,7 @@ def check_gradients(net, x, y, loss=None, step=1e-5, sample_weight=None, eps=1e-
 
 def _error(analytic, numerical, step, eps):
     """Return the relative error, with what rounding may have made of two zeros taken for that."""
-    differ = np.maximum(np.abs(analytic), np.abs(numerical)) > 2**-50 / step
+    differ = np.maximum(np.abs(analytic), np.abs(numerical) / 2**8) > 2**-50 / step
     return relative_error(np.where(differ, analytic, 0), np.where(differ, numerical, 0), eps)
 
 

@@ -108,6 +108,8 @@ def read(path, accept=None):
             if accept:
                 shapes = {name: (dtype.newbyteorder("="), shape) for name, dtype, shape in layout}
                 description = accept(description, shapes)
+        except ModelFormatError as error:
+            raise ModelFormatError(f"{path}: {error}") from None
         except MALFORMED as error:
             raise ModelFormatError(f"{path}: the description is damaged: {error!r:.400}") from None
         arrays = {

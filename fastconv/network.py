@@ -11,6 +11,32 @@ from fastconv.errors import DTypeError, ModelFormatError, RangeError, ShapeError
 from fastconv.layers import INPUTS, LAYERS, Layer, VectorInput
 
 
+class Views(dict):
+    """Named views of a vector, into which arrays that are assigned are copied: the network would not see others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.network import Views
+    >>> vector = np.zeros(3)
+    >>> views = Views({"0.w": vector[:2]})
+    >>> views["0.w"] = [1, 2]
+    >>> vector
+    array([1., 2., 0.])
+    """
+
+    def __setitem__(self, name, array):
+        self[name][...] = array
+
+    def update(self, arrays):
+        """Copy the arrays of a dict into the views of the same names."""
+        for name, array in arrays.items():
+            self[name] = array
+
+    def __reduce__(self):
+        return dict, (dict(self),)
+
+
 class Sequential:
     """A network of layers, one after the other.
 
@@ -33,7 +59,8 @@ class Sequential:
     Attributes
     ----------
     params : dict of str to array
-        Views into :attr:`parameters`, by layer index and name: ``"0.w"``.
+        Views into :attr:`parameters`, by layer index and name: ``"0.w"``. An array that is assigned to a name is copied
+        into the view.
     parameters : (P,) array
         All parameters, one flat vector.
     state : dict of str to array
@@ -105,8 +132,8 @@ class Sequential:
         )  # fmt: skip
         self.parameters = aligned_zeros(self.program.size, self.dtype)
         self.statistics = aligned_zeros(self.program.state_size, self.dtype)
-        self.params = self.views(self.parameters)
-        self.state = self._views(self.statistics, self.program.state_slots, "state_shapes")
+        self.params = Views(self.views(self.parameters))
+        self.state = Views(self._views(self.statistics, self.program.state_slots, "state_shapes"))
 
     def _initialise(self):
         """Draw the weights, and set scales and variances to one."""
@@ -386,6 +413,8 @@ def load(path):
 
 def _described(description, arrays):
     """Return the network of a model file's description, still without parameters, or raise an error."""
+    if "checkpoint" in description:
+        raise ModelFormatError("a checkpoint of a training, not a model file; Trainer.resume reads it")
     modelfile.check_keys("the file", description, "network", "metadata")
     described, metadata = description["network"], description["metadata"]
     modelfile.check_keys("the network", described, "layers", "input", "dtype", "seed", "winograd")

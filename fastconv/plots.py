@@ -33,7 +33,7 @@ WIDTH = 6.2
 """Inches."""
 LABELS = 32
 """Classes along an axis that have room for a label each."""
-LONGEST = 24
+LONGEST = 25
 """Characters of a class's name."""
 LEGIBLE = 4.5
 """Points; smaller numbers are left out."""

@@ -1,5 +1,6 @@
 """Files of strings and labels, read a block at a time: a string a line, tab-separated, CSV, JSON lines, fastText's."""
 
+import codecs
 import contextlib
 import csv
 import gzip
@@ -50,7 +51,8 @@ class TextFile:
 
         - "lines": the line is the string; there are no labels.
         - "tsv": the label is behind the line's last tab. With `text` or `label` the first line names the columns.
-        - "csv": the first row names the columns; cells with commas or line ends in them are quoted.
+        - "csv": the first row names the columns; cells with commas or line ends in them are quoted. A row with more
+          columns than have names is an error, unless those are empty.
         - "jsonl": an object a line; a label may also be an integer or a truth value.
         - "fasttext": ``__label__NAME``, a space, and the string.
     text, label : str, optional
@@ -108,10 +110,10 @@ class TextFile:
         self._compressed = stem != name
         self._named = bool(text or label)
         self._keys = [text or "text"] + [label or "label"] * labelled
-        self._columns = None
+        self._columns = self._width = None
 
     def __iter__(self):
-        self.skipped, self._columns = 0, None
+        self.skipped, self._columns, self._width = 0, None, None
         if all(key.isdecimal() and key.isascii() for key in self._keys):
             self._columns = [int(key) - 1 for key in self._keys]
         with self._open() as file:
@@ -174,9 +176,11 @@ class TextFile:
         except UnicodeDecodeError as error:
             line = number + data.count(b"\n", 0, error.start)
             byte = error.start - data.rfind(b"\n", 0, error.start)
+            hint = "--errors replace reads U+FFFD in its place"
+            if number == 1 and data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                hint = "the file looks like UTF-16; save it as UTF-8"
             raise DataError(
-                f"{self.shown}, line {line}, byte {byte}: expected UTF-8, got 0x{data[error.start]:02x} "
-                "(--errors replace reads U+FFFD in its place)"
+                f"{self.shown}, line {line}, byte {byte}: expected UTF-8, got 0x{data[error.start]:02x} ({hint})"
             ) from None
         if number == 1:
             text = text.removeprefix("\ufeff")
@@ -263,12 +267,19 @@ class TextFile:
             names = [cell.strip() for cell in cells]
             for key in self._keys:
                 if key not in names:
-                    raise DataError(f"expected a column {key!r}, got {names!r:.200}")
-            self._columns = [names.index(key) for key in self._keys]
+                    options = " and ".join(("--text", "--label")[: len(self._keys)])
+                    raise DataError(
+                        f"expected a column {key!r}, got {names!r:.200} "
+                        f"({options}: the column's name, or its number, from 1, where the file names none)"
+                    )
+            self._columns, self._width = [names.index(key) for key in self._keys], len(names)
             return None
         if not 0 <= min(self._columns) <= max(self._columns) < len(cells):
             wanted = " and ".join(str(column + 1) for column in self._columns)
             raise DataError(f"expected columns {wanted}, got a row of {len(cells)}")
+        if self._width and any(cells[self._width :]):
+            hint = "; is a cell with a comma not quoted?" if self.format == "csv" else ""
+            raise DataError(f"expected {self._width} columns, got a row of {len(cells)}{hint}")
         return [cells[column] for column in self._columns]
 
     def _values(self, line):

@@ -535,6 +535,7 @@ REFUSED = {
     "other numbers": (X, Y[:-1], {}, DataError, "fit: .*inconsistent numbers of samples"),
     "one class": (X, Y[:1].repeat(len(X)), {}, DataError, r"fit: expected labels of two classes or more, got 1 class"),
     "no labels": (X, None, {}, DataError, "fit: y should be a 1d array"),
+    "a missing label": (X, [Y[0], float("nan"), *Y[2:]], {}, DTypeError, "fit: .* got nan at index 1 and strings"),
     "missing labels": (X, [None, *Y[1:]], {}, DTypeError, "fit: expected labels of one kind that can be sorted"),
     "input": (X, Y, {"input": "words"}, RangeError, "fit: input is 'strings' or 'codes', got 'words'"),
     "keep": (X, Y, {"keep": "middle"}, RangeError, "keep is 'start' or 'end', got 'middle'"),

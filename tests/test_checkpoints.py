@@ -222,6 +222,12 @@ def test_a_damaged_checkpoint_is_refused_and_changes_nothing(tmp_path, write):
     assert bits(other) == before and not other.history.records
 
 
+def test_a_checkpoint_is_no_model_file(tmp_path):
+    trainer().save(tmp_path / "checkpoint")
+    with pytest.raises(ModelFormatError, match="checkpoint: a checkpoint of a training, not a model file"):
+        fc.load(tmp_path / "checkpoint")
+
+
 def test_a_checkpoint_is_not_overwritten_by_numbers_that_are_not_finite(tmp_path):
     x, y = data()
     run = trainer()

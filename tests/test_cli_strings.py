@@ -135,6 +135,11 @@ class TestTrain:
         run("train", names, "--model", tmp_path / "m", "--chart", tmp_path / "m.png", *QUICK)
         assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
 
+    def test_names_that_the_font_of_the_chart_lacks_are_told(self, names, run, tmp_path):
+        names.write_text(names.read_text().replace("Japanese", "日本"))
+        _, err = run("train", names, "--model", tmp_path / "m", "--chart", tmp_path / "m.png", *QUICK)
+        assert err.count("the chart's font lacks characters") == 1 and "Glyph" not in err
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [
@@ -317,7 +322,7 @@ def test_a_file_that_is_no_model_of_strings(names, fails, run):
     for command in (["predict", names], ["test", names], ["explain", "Mori"]):
         assert "not a model file" in fails(*command, "--model", names)
         assert "not a classifier of strings" in fails(*command, "--model", names.parent / "net")
-        assert "No such file" in fails(*command, "--model", names.parent / "none")
+        assert f"error: {names.parent / 'none'}: No such file" in fails(*command, "--model", names.parent / "none")
     assert "Dense" in run("info", names.parent / "net").out
     assert "not a model file" in fails("info", names)
 
@@ -407,6 +412,22 @@ class TestEvaluation:
             "      3  class 7 taken for class 9 (60.0% of these)",
             "      1  class 7 taken for class 3 (20.0% of these)",
             "      1  class 8 taken for class 1 (50.0% of these)",
+        ]
+
+    def test_names_of_wide_and_control_characters_keep_the_table_in_shape(self):
+        evaluation = Evaluation(["日本", "e\u0301t\u0301", "a\nb\x1b"])
+        evaluation.add([0, 1, 2], np.eye(3))
+        report = evaluation.report().splitlines()
+        assert [line[: -len("  precision      F1")] for line in report[4:8]] == [
+            "class     strings  accuracy",
+            "日本            1    100.0%",
+            "e\u0301t\u0301              1    100.0%",
+            "a\\nb\\x1b        1    100.0%",
+        ]
+        assert report[-3:] == [
+            " 1  日本       1   .   .",
+            " 2  e\u0301t\u0301         .   1   .",
+            " 3  a\\nb\\x1b   .   .   1",
         ]
 
 

@@ -5,6 +5,7 @@ import hashlib
 import io
 import pickle
 import struct
+import sys
 import tarfile
 
 import numpy as np
@@ -441,6 +442,12 @@ def test_cifar_10_is_fetched_once(server, tmp_path, cifar, suffix, dump):
         check_cifar(d, cifar)
     assert server.requests == 1
     assert [path.read_bytes() for path in (tmp_path / "cache").iterdir()] == [server.content]
+
+
+def test_what_a_download_needs_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    with pytest.raises(ImportError, match=r"downloads need pooch: pip install fastconv\[datasets\]"):
+        fetch_mnist()
 
 
 def test_by_default_only_the_official_cifar_10_passes(server, cifar):

@@ -151,6 +151,14 @@ def test_zeros_are_told_from_rounding_but_not_from_small_numbers(monkeypatch, wr
     assert fc.gradcheck(net, small(6, 16), [0, 2, 1, 2, 0, 1])["0.b"] == pytest.approx(error, abs=0.1 * error)
 
 
+def test_rounding_is_no_gradient_where_a_batch_normalisation_divides_by_small_deviations():
+    """The pixels of digits are mostly black; of 40 images the quotient's rounding is some 1e-9 for a step of 1e-5."""
+    digits = fc.datasets.load_digits()
+    layers = [fc.Conv2D(4, 3), fc.BatchNorm(), fc.ReLU(), fc.MaxPool2D(2), fc.Flatten(), fc.Dense(10)]
+    net = fc.Sequential(layers, input=fc.ImageInput(8, 8, 1), seed=0)
+    assert max(fc.gradcheck(net, digits.data[:40], digits.target[:40]).values()) <= 1e-6
+
+
 @smooth
 def test_a_float32_network_is_checked_in_float64_and_left_unchanged(layers, input):
     net = network(layers, input, "float32")

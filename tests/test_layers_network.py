@@ -1,6 +1,8 @@
 """Layers and networks: shapes, parameters, what does not fit, and the mathematics of the readable twin."""
 
+import pickle
 import warnings
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -117,6 +119,22 @@ def test_a_network_has_one_dtype(dtype):
     assert isinstance(loss, float)
     assert {array.dtype for array in gradients.values()} == {np.dtype(dtype)}
     assert {name: array.shape for name, array in gradients.items()} == {name: a.shape for name, a in net.params.items()}
+
+
+def test_an_array_that_is_assigned_to_a_name_is_what_the_network_uses():
+    net, other = convnet(seed=0), convnet(seed=1)
+    for name, array in other.params.items():
+        net.params[name] = array
+    assert (net.parameters == other.parameters).all()
+    kept = deepcopy(net.params)
+    net.params.update(convnet(seed=0).params)
+    assert (net.parameters == convnet(seed=0).parameters).all()
+    net.params.update(pickle.loads(pickle.dumps(kept)))
+    assert (net.parameters == other.parameters).all()
+    with pytest.raises(KeyError, match="w"):
+        net.params["w"] = array
+    with pytest.raises(ValueError, match="broadcast"):
+        net.params["0.w"] = np.ones((2, 2))
 
 
 def test_astype_keeps_the_parameters_and_leaves_the_network_alone():

@@ -206,7 +206,7 @@ def test_numbers_of_a_confusion_matrix_do_not_overlap(classes, largest):
 
 def test_names_of_classes_are_taken_literally_and_cut_where_they_are_long():
     axes = plots.confusion_matrix(np.eye(2), ["$x$", "n" * 40]).axes[0]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["$x$", "n" * 23 + "…"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["$x$", "n" * 24 + "…"]
     assert not any(label.get_parse_math() for label in axes.get_xticklabels() + axes.get_yticklabels())
 
 

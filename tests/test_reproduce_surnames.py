@@ -442,6 +442,12 @@ def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        files.write_atomically(tmp_path / "no" / "file", "new")
+    assert caught.value.filename == str(tmp_path / "no" / "file")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="POSIX file modes")
 def test_files_have_the_usual_permissions(tmp_path):
     code = "import os, sys; from fastconv.files import write_atomically as write; os.umask(0o022); "

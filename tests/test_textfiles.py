@@ -83,6 +83,13 @@ def test_columns_and_keys_by_name(read, name, text):
         read(text, name, text="surname", label="kind")
 
 
+def test_a_row_with_more_cells_than_columns_is_an_error(read):
+    """One more comma makes a label of half the string."""
+    with pytest.raises(DataError, match=r"line 2: expected 2 columns, got a row of 3$"):
+        read("name\tkind\nO'Neil\tJr.\tIrish\n", text="name", label="kind")
+    assert read("text,label\nMori,Japanese,,\n", "x.csv")[:2] == (["Mori"], ["Japanese"])
+
+
 def test_columns_by_number_of_a_file_that_does_not_name_them(read):
     assert read("7,Mori,J\n8,Nowak,P\n", "x.csv", text="2", label="3")[:3] == (["Mori", "Nowak"], ["J", "P"], [1, 2])
     assert read("J\tMori\n", text="2", label="1")[:2] == (["Mori"], ["J"])
@@ -140,7 +147,8 @@ def test_a_compressed_file(read, name):
         ("x.tsv", "a\tA\n \tB\n", r"x\.tsv, line 2: expected a string, got white space"),
         ("x.csv", "text,label\n\na\n", r"x\.csv, line 3: expected columns 1 and 2, got a row of 1"),
         ("x.csv", 'text,label\na,"A\n', r"x\.csv, line 2: expected a row of CSV: unexpected end of data"),
-        ("x.csv", "text;label\n", r"x\.csv, line 1: expected a column 'text', got \['text;label'\]"),
+        ("x.csv", "text;label\n", r"x\.csv, line 1: expected a column 'text', got \['text;label'\] \(--text and"),
+        ("x.csv", "text,label\na,A,\nb, Jr.,B\n", r"x\.csv, line 3: expected 2 columns, got a row of 3; is a cell"),
         ("x.jsonl", "{'text': 1}\n", r"x\.jsonl, line 1: expected JSON"),
         ("x.jsonl", "[" * 100_000, r"x\.jsonl, line 1: expected JSON"),
         ("x.jsonl", '{"text": "a", "label": 1' + "0" * 5000 + "}", r"x\.jsonl, line 1: expected JSON"),
@@ -156,6 +164,12 @@ def test_a_compressed_file(read, name):
 def test_a_malformed_line_is_named(read, name, text, message):
     with pytest.raises(DataError, match=message):
         read(text, name)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_is_recognised(read, encoding):
+    with pytest.raises(DataError, match=r"line 1, byte 1: expected UTF-8, got 0xf. \(the file looks like UTF-16"):
+        read("\ufeffMori\tJapanese\n".encode(encoding))
 
 
 def test_bytes_that_are_not_utf8_are_named_or_replaced(read):

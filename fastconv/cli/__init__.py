@@ -37,6 +37,8 @@ def main(arguments=None):
             # nobody reads on: leave quietly, and let nothing be flushed into the closed pipe
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            error = f"{error.filename}: {error.strerror}"
         print(f"fastconv: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

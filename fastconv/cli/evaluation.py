@@ -1,6 +1,10 @@
 """What is told of a classifier on labelled strings: accuracy by class, confusions, calibration."""
 
+import unicodedata
+
 import numpy as np
+
+from fastconv.classifier import visible
 
 SMALL = 20
 """Classes whose confusion matrix is shown whole; of more the most frequent confusions are."""
@@ -34,7 +38,7 @@ class Evaluation:
     """
 
     def __init__(self, names):
-        self.names = names
+        self.names = list(map(visible, names))
         self.matrix = np.zeros((len(names) + 1, len(names)), np.int64)
         self.gaps = np.zeros((len(names) + 1, BINS))
 
@@ -86,11 +90,11 @@ class Evaluation:
         return "\n".join([*lines, "", *self._class_table(), "", *self._confusions()])
 
     def _class_table(self):
-        width = max(5, *map(len, self.names))
+        width = max(5, *map(_cells, self.names))
         yield f"{'class':<{width}}  strings  accuracy  precision      F1"
         for name, strings, *shares in zip(self.names, *self.by_class(), strict=True):
             accuracy, precision, f1 = ("" if np.isnan(share) else f"{share:.1%}" for share in shares)
-            yield f"{name:<{width}}  {strings:7}  {accuracy:>8}  {precision:>9}  {f1:>6}".rstrip()
+            yield f"{_padded(name, width)}  {strings:7}  {accuracy:>8}  {precision:>9}  {f1:>6}".rstrip()
 
     def _confusions(self):
         known = self.matrix[:-1]
@@ -104,8 +108,18 @@ class Evaluation:
                     yield f"{n:7}  {self.names[row]} taken for {self.names[column]} ({of_these})"
             return
         yield "confusion matrix: a row for each true class, a column for each predicted one"
-        name, cell = max(map(len, self.names)), max(3, len(str(known.max())))
+        name, cell = max(map(_cells, self.names)), max(3, len(str(known.max())))
         yield " " * (name + 4) + "".join(f" {column:>{cell}}" for column in range(1, len(self.names) + 1))
         for row, counts in enumerate(known):
             cells = "".join(f" {n or '.':>{cell}}" for n in counts)
-            yield f"{row + 1:2}  {self.names[row]:<{name}}{cells}"
+            yield f"{row + 1:2}  {_padded(self.names[row], name)}{cells}"
+
+
+def _padded(name, width):
+    """Return a name with spaces behind it, so that it fills so many cells of a terminal."""
+    return name + " " * (width - _cells(name))
+
+
+def _cells(name):
+    """Return how many cells of a terminal a name fills: two for each wide character, none for a combining one."""
+    return sum(not unicodedata.combining(c) and 1 + (unicodedata.east_asian_width(c) in "FW") for c in name)

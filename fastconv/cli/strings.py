@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import time
+import warnings
 from collections import Counter
 
 import numpy as np
@@ -229,7 +230,12 @@ def _draw(options, evaluation, title):
         from fastconv import plots
         from fastconv.reproduce.report import png
 
-        write_atomically(options.chart, png(plots.confusion_matrix(evaluation.matrix[:-1], evaluation.names, title)))
+        figure = plots.confusion_matrix(evaluation.matrix[:-1], evaluation.names, title)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.filterwarnings("always", message="Glyph .* missing from")
+            write_atomically(options.chart, png(figure))
+        if caught:
+            tell("the chart's font lacks characters of the classes' names: there are boxes in their place")
         tell(f"written: {options.chart}")
 
 

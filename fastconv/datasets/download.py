@@ -21,7 +21,10 @@ def retrieve(url, name, known_hash, cache, progress):
     progress : bool
         Show a progress bar.
     """
-    import pooch
+    try:
+        import pooch
+    except ImportError as error:
+        raise ImportError("downloads need pooch: pip install fastconv[datasets]") from error
 
     cache = os.fspath(cache or os.environ.get("FASTCONV_DATA") or pooch.os_cache("fastconv"))
     folder, name = os.path.split(os.path.join(cache, name))

@@ -420,6 +420,11 @@ def dict_weights(weights, classes):
 
 def _sorted(labels, function):
     """Return the classes of labels, sorted, and the index of each label's class; or raise an error."""
+    wanted = f"{function}: expected labels of one kind that can be sorted"
+    if isinstance(labels, (list, tuple)) and any(isinstance(label, str) for label in labels):
+        for i, label in enumerate(labels):
+            if not isinstance(label, str):  # NumPy would make a string of it
+                raise DTypeError(f"{wanted}, got {label!r} at index {i} and strings")
     with named(function):
         labels = column_or_1d(labels, warn=True)
         assert_all_finite(labels, input_name="y")
@@ -428,7 +433,7 @@ def _sorted(labels, function):
     try:
         return np.unique(labels, return_inverse=True)
     except TypeError:
-        raise DTypeError(f"{function}: expected labels of one kind that can be sorted, got {labels[:5]!r}") from None
+        raise DTypeError(f"{wanted}, got {labels[:5]!r}") from None
 
 
 def _plain(value):
