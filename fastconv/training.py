@@ -264,6 +264,9 @@ class Trainer:
         if self._examples != len(x) and self._position:
             self._epoch, self._position = self._epoch + 1, 0  # other data: the epoch that was begun is over
         rows = self._order(targets[0])
+        if self._position * self.batch_size >= len(rows):  # likewise, of other labels or larger batches
+            self._epoch, self._position = self._epoch + 1, 0
+            rows = self._order(targets[0])
         self._examples = len(x)
         batches = -(-len(rows) // self.batch_size)
         end = self.updates + (updates if updates is not None else epochs * batches - self._position)

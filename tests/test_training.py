@@ -300,6 +300,21 @@ def test_other_data_begin_a_new_epoch():
     assert np.mean(losses) == pytest.approx(net.evaluate(x[:12], y[:12])[0], rel=1e-12)
 
 
+@pytest.mark.parametrize("changes", ["labels", "batch_size"])
+@pytest.mark.parametrize("amount", [{"epochs": 1}, {"updates": 3}], ids=str)
+def test_an_epoch_that_has_become_shorter_than_what_was_made_of_it_is_over(changes, amount):
+    net, x, y = distinct(40)
+    trainer = fc.Trainer(net, batch_size=4, sampling="undersample")
+    trainer.fit(x, y, updates=5)
+    if changes == "labels":  # 6 of each class, 3 batches
+        y = np.arange(40) % 7 == 6
+    else:
+        trainer.batch_size = 16
+    history = trainer.fit(x, y.astype(int), **amount)
+    assert len(history.batch_losses) == trainer.updates == 5 + 3
+    assert history.records[-1]["epoch"] == 2
+
+
 # Records
 
 
