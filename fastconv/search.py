@@ -213,7 +213,7 @@ def _distribution(name, values):
 
 def _trial(function, settings):
     """Return what a setting gave."""
-    settings = {name: getattr(value, "item", lambda value=value: value)() for name, value in settings.items()}
+    settings = {name: value.item() if isinstance(value, np.generic) else value for name, value in settings.items()}
     started = time.perf_counter()
     try:
         found = function(**settings)

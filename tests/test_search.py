@@ -52,6 +52,12 @@ def test_lists_and_distributions_are_drawn_from_too():
     assert all(type(each["rate"]) is float and type(each["depth"]) is int for each in settings)
 
 
+def test_an_entry_of_a_list_may_be_an_array():
+    weights = [np.array([1.0, 2.0]), np.array([3.0])]
+    results = random_search(lambda weight: weight.sum(), {"weight": weights}, trials=2)
+    assert sorted(result["settings"]["weight"].tolist() for result in results) == [[1, 2], [3]]
+
+
 @pytest.mark.parametrize("jobs", [2, 3])
 def test_the_same_seed_gives_the_same_results_whatever_is_first_done(jobs):
     def slow_or_not(rate):
