@@ -619,8 +619,9 @@ class EarlyStopping:
         return self._waited >= self.patience
 
     def restore(self, net):
-        """Give the network the parameters and running statistics that it had at the best record."""
-        net.parameters[:], net.statistics[:] = self._parameters, self._statistics
+        """Give the network the parameters and running statistics of the best record; nothing if there is none."""
+        if self.best is not None:
+            net.parameters[:], net.statistics[:] = self._parameters, self._statistics
 
 
 class AverageWeights:
