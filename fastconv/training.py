@@ -307,7 +307,7 @@ class Trainer:
         batches = -(-len(rows) // self.batch_size)
         first = self._position * self.batch_size
         rows = rows[first : first + most * self.batch_size]
-        starts = np.append(np.arange(0, len(rows), self.batch_size), len(rows))
+        starts = np.array([*range(0, len(rows), self.batch_size), len(rows)], np.int64)
         rates = np.array([self.optimizer.rate(self.updates + i) for i in range(len(starts) - 1)])
         losses, hits = np.empty(len(rates)), np.empty(len(rates), np.int64)
         made = self.net.program.train(

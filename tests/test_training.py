@@ -197,7 +197,7 @@ def test_the_last_batch_of_an_epoch_is_smaller():
         assert np.dot(epoch, [4, 4, 2]) / 10 == pytest.approx(net.evaluate(x, y)[0], rel=1e-12)
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 10, 11, 1000])
+@pytest.mark.parametrize("batch_size", [1, 7, 10, 11, 1000, 2**63, 10**30])
 def test_any_batch_size_makes_whole_epochs(batch_size):
     net, x, y = distinct(10)
     trainer = fc.Trainer(net, batch_size=batch_size)
