@@ -170,7 +170,8 @@ def rate_range(trainer, x, y, low=1e-6, high=1.0, updates=200):
     """
     if not isinstance(trainer, Trainer):
         raise DTypeError(f"rate_range: expected a trainer, got {trainer!r}")
-    if positive("rate_range: updates", updates) < 2:
+    updates = positive("rate_range: updates", updates)
+    if updates < 2:
         raise RangeError(f"rate_range: expected two updates at least, got {updates}")
     if not 0 < low < high < math.inf:
         raise RangeError(f"rate_range: expected 0 < low < high, got {low!r} and {high!r}")

@@ -257,9 +257,10 @@ class Trainer:
             validation = self._check_validation(validation)
         if (epochs is None) == (updates is None):
             raise RangeError("fit: give either epochs or updates")
-        for name, value in (("epochs", epochs), ("updates", updates), ("evaluate_every", evaluate_every)):
-            if value is not None:
-                positive(f"fit: {name}", value)
+        epochs, updates, evaluate_every = (
+            None if value is None else positive(f"fit: {name}", value)
+            for name, value in (("epochs", epochs), ("updates", updates), ("evaluate_every", evaluate_every))
+        )
         callbacks = list(callbacks)
         if self._examples != len(x) and self._position:
             self._epoch, self._position = self._epoch + 1, 0  # other data: the epoch that was begun is over

@@ -214,6 +214,10 @@ def test_the_rate_grows_by_a_constant_factor_and_losses_are_those_of_a_training_
     assert same.fit(x, y, updates=31, progress=False).batch_losses == found.losses.tolist()
 
 
+def test_the_number_of_updates_may_be_a_small_integer_of_numpy():
+    assert len(rate_range(*task(), low=1e-6, high=1e-3, updates=np.int8(100)).rates) == 100
+
+
 def test_the_trainer_and_its_network_are_not_changed():
     trainer, x, y = task()
     before = trainer.net.parameters.copy()

@@ -206,6 +206,15 @@ def test_any_batch_size_makes_whole_epochs(batch_size):
     assert trainer.history.records[-1]["epoch"] == 2
 
 
+@pytest.mark.parametrize("whole", [np.int8, np.uint8])
+def test_epochs_and_updates_may_be_small_integers_of_numpy(whole):
+    net, x, y = distinct(40)
+    trainer = fc.Trainer(net, optimizer=fc.SGD(NO_CHANGE), batch_size=whole(4))
+    assert len(trainer.fit(x, y, epochs=whole(60), evaluate_every=whole(100)).batch_losses) == 600
+    assert trainer.history["update"].tolist() == [100, 200, 300, 400, 500, 600]
+    assert len(trainer.fit(x, y, updates=whole(3)).batch_losses) == 603
+
+
 def test_undersampling_takes_as_many_of_each_class_drawn_anew():
     net, x, _ = distinct(40)
     y = np.repeat([0, 1], [33, 7])
