@@ -10,6 +10,7 @@ filters, P (PH, PW) outputs. Arrays are float32 or float64; mixed dtypes become 
 import math
 import operator
 import sys
+from numbers import Real
 
 import numpy as np
 
@@ -61,11 +62,11 @@ __all__ = [
 
 
 def _floats(function, **arrays):
-    """Return the given arrays as one floating-point dtype, None staying None."""
-    given = {name: np.asarray(a) for name, a in arrays.items() if a is not None}
+    """Return the given arrays as one floating-point dtype; biases that are None stay None."""
+    given = {name: np.asarray(a) for name, a in arrays.items() if a is not None or name != "b"}
     single = all(a.dtype in (np.float32, np.float16) for a in given.values())
     dtype = np.float32 if single else np.float64
-    return [None if a is None else floats_array(given[name], dtype, function, name) for name, a in arrays.items()]
+    return [floats_array(given[name], dtype, function, name) if name in given else None for name in arrays]
 
 
 def _shape(function, name, array, expected):
@@ -127,6 +128,8 @@ def _convolution(function, x, w, b, stride, padding, dilation, backward=False):
         x = codes_array(x, channels, function)
     else:
         _shape(function, "x", x, ("N", *AXES[rank], channels))
+    if min(x.shape[1:]) < 1:
+        raise ShapeError(f"{function}: {'codes' if codes else 'x'} has an empty axis: {x.shape}")
     if b is not None:
         _shape(function, "b", b, (filters,))
     shape = x.shape[1 : rank + 1]
@@ -352,6 +355,8 @@ def _pooling(function, x, size, stride):
     (x,) = _floats(function, x=x)
     rank = 2 if "2d" in function else 1
     _shape(function, "x", x, ("N", *AXES[rank], "C"))
+    if min(x.shape[1:]) < 1:
+        raise ShapeError(f"{function}: x has an empty axis: {x.shape}")
     size = pair(f"{function}: pool_size", size, rank)
     _, window = _slides(function, "x", x.shape[1:-1], size, size if stride is None else stride, 0, 1)
     return x, _Op(("max_pool" if function.startswith("max") else "avg_pool", window), x.shape[1:], x.dtype)
@@ -509,7 +514,7 @@ def _normalisation(function, x, gamma, beta, eps):
         raise ShapeError(f"{function}: expected x of shape (N, ..., C) without an empty axis, got {x.shape}")
     for name, array in (("gamma", gamma), ("beta", beta)):
         _shape(function, name, array, x.shape[-1:])
-    if not 0 < eps < math.inf:
+    if not isinstance(eps, Real) or not 0 < eps < math.inf:
         raise RangeError(f"{function}: eps is positive, got {eps!r}")
     rows = x.reshape(len(x), -1, x.shape[-1])
     return rows, _Op(("batch_norm", 0.0, float(eps)), rows.shape[1:], x.dtype, [gamma, beta])
@@ -709,7 +714,7 @@ def dropout(x, rate=0.5, seed=0, threads=None):
     [0.0, 2.0]
     """
     (x,) = _floats("dropout", x=x)
-    if not 0 <= rate < 1:
+    if not isinstance(rate, Real) or not 0 <= rate < 1:
         raise RangeError(f"dropout: rate lies in [0, 1), got {rate!r}")
     return _elementwise(("dropout", float(rate)), x, threads, seed=checked_seed("dropout", seed) % 2**64)
 

@@ -121,7 +121,7 @@ def check_gradients(net, x, y, loss=None, step=1e-5, sample_weight=None, eps=1e-
     Raises
     ------
     RangeError
-        If the step is not positive.
+        If the step is not positive and finite.
 
     Notes
     -----
@@ -155,8 +155,8 @@ def check_gradients(net, x, y, loss=None, step=1e-5, sample_weight=None, eps=1e-
     >>> checked.repeated, checked.plain_error > 0.1, checked.error < 1e-8
     (1, True, True)
     """
-    if not step > 0:
-        raise RangeError(f"gradcheck: step must be positive, got {step!r}")
+    if not 0 < step < np.inf:
+        raise RangeError(f"gradcheck: step must be positive and finite, got {step!r}")
     net = net.astype("float64")
     loss = checked(loss, "gradcheck")
     _, analytic = net.loss_and_gradients(x, y, loss, sample_weight)
@@ -212,8 +212,8 @@ def check_gradients(net, x, y, loss=None, step=1e-5, sample_weight=None, eps=1e-
 
 def _error(analytic, numerical, step, eps):
     """Return the relative error, with what rounding may have made of two zeros taken for that."""
-    differ = np.maximum(np.abs(analytic), np.abs(numerical) / 2**8) > 2**-50 / step
-    return relative_error(np.where(differ, analytic, 0), np.where(differ, numerical, 0), eps)
+    zeros = np.maximum(np.abs(analytic), np.abs(numerical) / 2**8) <= 2**-50 / step  # a NaN is none
+    return relative_error(np.where(zeros, 0, analytic), np.where(zeros, 0, numerical), eps)
 
 
 def _beginnings(net, kinks):

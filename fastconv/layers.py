@@ -149,6 +149,8 @@ def _checked_init(layer):
     number = isinstance(init, Real) and not isinstance(init, bool) and math.isfinite(init) and init >= 0
     if not number and not (isinstance(init, str) and init in ("he", "xavier")):
         raise RangeError(f"{type(layer).__name__}: init is 'he', 'xavier' or a deviation >= 0, got {init!r}")
+    if number:
+        object.__setattr__(layer, "init", float(init))
 
 
 def _deviation(init, fan_in, fan_out):
@@ -605,6 +607,8 @@ class BatchNorm(_SameShape):
             raise RangeError(f"BatchNorm: momentum lies in [0, 1), got {self.momentum!r}")
         if isinstance(self.eps, bool) or not isinstance(self.eps, Real) or not 0 < self.eps < math.inf:
             raise RangeError(f"BatchNorm: eps is positive, got {self.eps!r}")
+        object.__setattr__(self, "momentum", float(self.momentum))
+        object.__setattr__(self, "eps", float(self.eps))
 
     def parameter_shapes(self, shape):
         """Return the shapes of gamma and beta, (channels,)."""
@@ -616,7 +620,7 @@ class BatchNorm(_SameShape):
 
     def lower(self, shape):
         """Return one normalisation."""
-        return ("batch_norm", float(self.momentum), float(self.eps))
+        return ("batch_norm", self.momentum, self.eps)
 
 
 @dataclass(frozen=True)
@@ -650,10 +654,11 @@ class Dropout(_SameShape):
     def __post_init__(self):
         if isinstance(self.rate, bool) or not isinstance(self.rate, Real) or not 0 <= self.rate < 1:
             raise RangeError(f"Dropout: rate lies in [0, 1), got {self.rate!r}")
+        object.__setattr__(self, "rate", float(self.rate))
 
     def lower(self, shape):
         """Return one dropout."""
-        return ("dropout", float(self.rate))
+        return ("dropout", self.rate)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,12 @@ class Loss:
         if class_weight is not None and not (isinstance(class_weight, str) and class_weight == "balanced"):
             if isinstance(class_weight, str):
                 raise RangeError(f"{name}: class_weight is 'balanced', an array or None, got {class_weight!r}")
-            class_weight = np.array(class_weight, np.float64)
+            try:
+                class_weight = np.array(class_weight, np.float64)
+            except (TypeError, ValueError):
+                raise DTypeError(
+                    f"{name}: class_weight is 'balanced', an array or None, got {class_weight!r}"
+                ) from None
             if class_weight.ndim != 1 or not np.all(np.isfinite(class_weight)) or np.any(class_weight < 0):
                 raise RangeError(f"{name}: class_weight must be one finite number >= 0 a class")
         self.class_weight = class_weight

@@ -20,6 +20,9 @@ from fastconv.errors import DataError, DTypeError, ModelFormatError, NotFittedEr
 BLOCK, LARGE_BLOCK = 1 << 17, 1 << 23
 """Numbers of a block of rows: 1 MB in float64, which stays in cache; and 64 MB, for products of matrices."""
 
+LARGEST = 1e100
+"""What may be in a training set: sums of squares stay in float64."""
+
 
 class Preprocess:
     """Base: the mean of the training set, and what is done with it.
@@ -46,13 +49,13 @@ class Preprocess:
         Raises
         ------
         DTypeError, ShapeError, RangeError, DataError
-            If `x` holds other things than samples of numbers, numbers that are not finite, or nothing.
+            If `x` holds other things than samples of numbers, numbers that are not finite or beyond 1e100, or nothing.
         """
         x = self._check(x, "fit")
         if x.size == 0:
             raise DataError(f"{self._kind}.fit: the training set is empty, its shape {x.shape}")
-        if x.dtype.kind == "f" and not all(np.all(np.isfinite(x[rows])) for rows in _blocks(x)):
-            raise RangeError(f"{self._kind}.fit: x holds numbers that are not finite")
+        if x.dtype.kind == "f" and not all(np.all(np.abs(x[rows], dtype=np.float64) <= LARGEST) for rows in _blocks(x)):
+            raise RangeError(f"{self._kind}.fit: x holds numbers that are not finite, or beyond 1e100")
         self._take(x)
         self._prepare()
         return self
@@ -173,7 +176,8 @@ class Standardize(Preprocess):
     Attributes
     ----------
     mean, deviation : (C,) or (...) float64
-        The variance is over n, not n - 1. What is constant in the training set has deviation 1: it is only centred.
+        The variance is over n, not n - 1. What is constant in the training set, or varies by so little that its
+        variance is 0 in float64, has deviation 1: it is only centred.
 
     Examples
     --------
@@ -199,7 +203,7 @@ class Standardize(Preprocess):
         axes = () if self.per == "pixel" else tuple(range(x.ndim - 2))
         self.mean = _mean(x).mean(axes)
         self.deviation = np.sqrt(_mean(x, np.full(x.shape[1:], self.mean)).mean(axes))
-        self.deviation[x.max(0).max(axes) == x.min(0).min(axes)] = 1
+        self.deviation[(x.max(0).max(axes) == x.min(0).min(axes)) | (self.deviation == 0)] = 1
 
     def _prepare(self):
         if self.deviation.shape != self.mean.shape or not np.all(self.deviation > 0):

@@ -27,6 +27,8 @@ class Schedule:
                 real = isinstance(value, Real) and not isinstance(value, bool)
                 if not zero and not (real and 0 < value < math.inf):
                     raise RangeError(f"{name} must be positive and finite, got {value!r}")
+            if field.type in (int, float):  # NumPy's small integers overflow in products
+                object.__setattr__(self, field.name, field.type(value))
 
 
 @dataclass(frozen=True)

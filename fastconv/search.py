@@ -170,7 +170,8 @@ def rate_range(trainer, x, y, low=1e-6, high=1.0, updates=200):
     """
     if not isinstance(trainer, Trainer):
         raise DTypeError(f"rate_range: expected a trainer, got {trainer!r}")
-    if positive("rate_range: updates", updates) < 2:
+    updates = positive("rate_range: updates", updates)
+    if updates < 2:
         raise RangeError(f"rate_range: expected two updates at least, got {updates}")
     if not 0 < low < high < math.inf:
         raise RangeError(f"rate_range: expected 0 < low < high, got {low!r} and {high!r}")
@@ -213,7 +214,7 @@ def _distribution(name, values):
 
 def _trial(function, settings):
     """Return what a setting gave."""
-    settings = {name: getattr(value, "item", lambda value=value: value)() for name, value in settings.items()}
+    settings = {name: value.item() if isinstance(value, np.generic) else value for name, value in settings.items()}
     started = time.perf_counter()
     try:
         found = function(**settings)

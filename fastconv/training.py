@@ -257,13 +257,17 @@ class Trainer:
             validation = self._check_validation(validation)
         if (epochs is None) == (updates is None):
             raise RangeError("fit: give either epochs or updates")
-        for name, value in (("epochs", epochs), ("updates", updates), ("evaluate_every", evaluate_every)):
-            if value is not None:
-                positive(f"fit: {name}", value)
+        epochs, updates, evaluate_every = (
+            None if value is None else positive(f"fit: {name}", value)
+            for name, value in (("epochs", epochs), ("updates", updates), ("evaluate_every", evaluate_every))
+        )
         callbacks = list(callbacks)
         if self._examples != len(x) and self._position:
             self._epoch, self._position = self._epoch + 1, 0  # other data: the epoch that was begun is over
         rows = self._order(targets[0])
+        if self._position * self.batch_size >= len(rows):  # likewise, of other labels or larger batches
+            self._epoch, self._position = self._epoch + 1, 0
+            rows = self._order(targets[0])
         self._examples = len(x)
         batches = -(-len(rows) // self.batch_size)
         end = self.updates + (updates if updates is not None else epochs * batches - self._position)
@@ -304,7 +308,7 @@ class Trainer:
         batches = -(-len(rows) // self.batch_size)
         first = self._position * self.batch_size
         rows = rows[first : first + most * self.batch_size]
-        starts = np.append(np.arange(0, len(rows), self.batch_size), len(rows))
+        starts = np.array([*range(0, len(rows), self.batch_size), len(rows)], np.int64)
         rates = np.array([self.optimizer.rate(self.updates + i) for i in range(len(starts) - 1)])
         losses, hits = np.empty(len(rates)), np.empty(len(rates), np.int64)
         made = self.net.program.train(
@@ -616,8 +620,9 @@ class EarlyStopping:
         return self._waited >= self.patience
 
     def restore(self, net):
-        """Give the network the parameters and running statistics that it had at the best record."""
-        net.parameters[:], net.statistics[:] = self._parameters, self._statistics
+        """Give the network the parameters and running statistics of the best record; nothing if there is none."""
+        if self.best is not None:
+            net.parameters[:], net.statistics[:] = self._parameters, self._statistics
 
 
 class AverageWeights:

@@ -274,6 +274,12 @@ def test_partial_fit_goes_on_from_fit_and_from_a_file_alike(tmp_path):
     np.testing.assert_allclose(again.predict_proba(X), clf.predict_proba(X), atol=0.05)
 
 
+def test_partial_fit_refuses_no_samples(fitted):
+    for clf, classes in ((small(), Y), (pickle.loads(pickle.dumps(fitted)), None)):
+        with pytest.raises(DataError, match=r"partial_fit: expected (samples|strings), got none"):
+            clf.partial_fit([], [], classes=classes)
+
+
 def test_a_class_that_partial_fit_has_not_seen_is_not_predicted():
     clf = small()
     for _ in range(5):

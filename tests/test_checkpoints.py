@@ -314,6 +314,13 @@ def test_early_stopping_ends_after_some_records_without_a_better_one_and_restore
     np.testing.assert_array_equal(run.net.statistics, kept[at][1])
 
 
+def test_without_a_record_early_stopping_leaves_the_network_as_it_is():
+    net = trainer().net
+    before = net.parameters.tobytes(), net.statistics.tobytes()
+    EarlyStopping().restore(net)
+    assert (net.parameters.tobytes(), net.statistics.tobytes()) == before
+
+
 def test_early_stopping_needs_patience_and_its_entry():
     with pytest.raises(RangeError, match="EarlyStopping: patience: expected a positive integer, got 0"):
         EarlyStopping(0)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.signal import correlate
 
 from fastconv import functional
+from fastconv.errors import DTypeError, RangeError, ShapeError
 from fastconv.reference import kernels as twin
 
 DTYPES = (np.float32, np.float64)
@@ -250,6 +251,15 @@ def test_inputs_may_be_strided_and_of_mixed_types(rng):
         (lambda: functional.softmax_cross_entropy(np.ones((0, 3)), []), ValueError, "logits are empty"),
         (lambda: functional.relu_backward(np.ones(3), np.ones(4)), ValueError, "expected dy of shape (4,)"),
         (lambda: functional.conv1d(np.ones((1, 5, 3)), np.ones((2, 3, 6)), threads=0), ValueError, "threads"),
+        (lambda: functional.conv1d(None, W), DTypeError, "conv1d: expected x of numbers"),
+        (lambda: functional.dense(np.ones((2, 3)), None), DTypeError, "dense: expected w of numbers"),
+        (lambda: functional.sgd(np.ones(3), np.ones(3), None, 0.1), DTypeError, "sgd: expected velocity of numbers"),
+        (lambda: functional.conv1d(np.ones((1, 0, 3)), W, padding=1), ShapeError, "x has an empty axis: (1, 0, 3)"),
+        (lambda: functional.onehot_conv1d(np.ones((2, 0), int), W, padding="same"), ShapeError, "codes has an empty"),
+        (lambda: functional.max_pool1d(np.ones((1, 4, 0))), ShapeError, "max_pool1d: x has an empty axis: (1, 4, 0)"),
+        (lambda: functional.avg_pool2d(np.ones((1, 4, 4, 0))), ShapeError, "avg_pool2d: x has an empty axis"),
+        (lambda: functional.dropout(np.ones(3), "0.5"), RangeError, "dropout: rate lies in [0, 1), got '0.5'"),
+        (lambda: functional.batch_norm(W, np.ones(6), np.ones(6), None), RangeError, "batch_norm: eps is positive"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named(call, error, message):

@@ -175,6 +175,13 @@ def test_a_float64_network_is_left_unchanged():
     assert net.parameters.tobytes() == before
 
 
+def test_what_is_not_a_number_does_not_pass():
+    x = NUMBERS.copy()
+    x[1, 2, 0] = np.nan
+    checked = check_gradients(network(*SMOOTH["sequence"]), x, LABELS)
+    assert all(np.isnan([each.error, each.plain_error, each.difference]).all() for each in checked.values())
+
+
 WRONG = {
     "a factor": lambda g: g * 1.01,
     "the sign": lambda g: -g,
@@ -208,7 +215,7 @@ def test_relative_error_is_the_assignment_s():
     assert relative_error([1e-14], [-1e-14]) == pytest.approx(2e-14 / 1e-12)
 
 
-@pytest.mark.parametrize("step", [0, -1e-5, np.nan])
+@pytest.mark.parametrize("step", [0, -1e-5, np.nan, np.inf])
 def test_the_step_is_positive(step):
     with pytest.raises(RangeError, match="gradcheck: step must be positive"):
         fc.gradcheck(network(*SMOOTH["names"]), CODES, LABELS, step=step)

@@ -191,6 +191,12 @@ def test_class_weights_are_finite_and_not_negative(class_weight):
         fc.SoftmaxCrossEntropy(class_weight=class_weight)
 
 
+@pytest.mark.parametrize("class_weight", [{0: 1.0, 1: 2.0}, ["a", "b"], [1j, 1], [[1], [1, 2]]], ids=str)
+def test_class_weights_are_numbers(class_weight):
+    with pytest.raises(DTypeError, match="FocalLoss: class_weight is 'balanced', an array or None, got"):
+        fc.FocalLoss(class_weight=class_weight)
+
+
 def test_class_weights_are_one_a_class(net, labelled):
     x, y = labelled
     with pytest.raises(ShapeError, match="class_weight has 4 entries, expected 5"):

@@ -113,6 +113,14 @@ def test_sizes_may_be_numpy_integers(tmp_path):
     assert fc.load(tmp_path / "net.safetensors").layers == [fc.Dense(3)]
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_settings_may_be_numpy_floats(tmp_path, kind):
+    layers = [fc.Dense(3, init=kind(0.5)), fc.BatchNorm(kind(0.25), kind(2**-10)), fc.Dropout(kind(0.5)), fc.Dense(2)]
+    net = fc.Sequential(layers, input=fc.VectorInput(4))
+    net.save(tmp_path / "net")
+    assert repr(fc.load(tmp_path / "net")) == repr(net)
+
+
 def test_metadata_come_back(tmp_path):
     net = small_network()
     net.metadata = {"alphabet": "a\0\u00e9\ud800\U0001f600", "classes": ["x", "y"], "n": [1, 2.5, None, True], "d": {}}

@@ -82,6 +82,14 @@ def test_what_is_constant_is_only_centred(per):
     np.testing.assert_allclose(found.transform(x + 1)[..., 0], 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize("per", ["channel", "pixel"])
+def test_what_hardly_varies_is_only_centred(per):
+    x = np.array([[1e-200, 1.0], [-1e-200, 3.0]])  # the variance of the first is 1e-400: zero
+    found = Standardize(per).fit(x)
+    np.testing.assert_array_equal(found.deviation, [1, 1])
+    np.testing.assert_array_equal(found.transform(x), [[0, -1], [0, 1]])
+
+
 def test_a_large_offset_does_not_spoil_the_deviation(rng):
     noise = rng.integers(-3, 4, (400, 5)).astype(np.float64)
     found = Standardize().fit(noise + 2.0**40)
@@ -211,10 +219,12 @@ def test_what_is_not_fitted_says_so(kind, method):
         ([1, 2], ShapeError, r"expected x of shape \(N, \.\.\.\), got \(2,\)"),
         ([[1, np.nan]], RangeError, "x holds numbers that are not finite"),
         ([[1, np.inf]], RangeError, "x holds numbers that are not finite"),
+        ([[1e200], [-1e200]], RangeError, "x holds numbers that are not finite, or beyond 1e100"),
+        (np.array([[1, np.inf]], np.float16), RangeError, "x holds numbers that are not finite"),
         ([["a"]], DTypeError, "expected numbers, got dtype <U1"),
         ([[1j]], DTypeError, "expected numbers, got dtype complex128"),
     ],
-    ids=range(7),
+    ids=range(9),
 )
 @kinds
 def test_fit_refuses_what_is_no_training_set(kind, x, error, message):

@@ -115,6 +115,24 @@ def test_an_inverse_square_root_goes_on_from_the_updates_before():
     assert rates(later, 20) == rates(whole, 50)[30:]
 
 
+@pytest.mark.parametrize("make", [lambda whole: Cyclical(0.1, 1.0, whole(100)), lambda whole: OneCycle(0.1, whole(200)),
+                                  lambda whole: Step(0.1, (whole(40), whole(120)), warm_up=whole(30)),
+                                  lambda whole: Exponential(0.1, 0.5, whole(100)),
+                                  lambda whole: InverseSquareRoot(0.1, whole(100), before=whole(99)),
+                                  lambda whole: Cosine(0.1, whole(127), 0.01, warm_up=whole(30))])  # fmt: skip
+@pytest.mark.parametrize("whole", [np.int8, np.uint8])
+def test_updates_may_be_small_integers_of_numpy(make, whole):
+    schedule = make(lambda n: whole(min(n, np.iinfo(whole).max)))
+    expected = make(lambda n: min(n, int(np.iinfo(whole).max)))
+    assert rates(schedule, 600) == rates(expected, 600)
+    assert repr(schedule) == repr(expected)
+
+
+def test_rates_of_numpy_are_the_same_schedule():
+    for rate in (np.float64(0.5), np.float32(0.5)):
+        assert repr(Cosine(rate, 10, minimum=0)) == repr(Cosine(0.5, 10))
+
+
 def test_milestones_may_be_any_sequence():
     assert Step(0.1, [3, 5]) == Step(0.1, (3, 5)) == Step(0.1, np.array([3, 5]))
 

@@ -52,6 +52,12 @@ def test_lists_and_distributions_are_drawn_from_too():
     assert all(type(each["rate"]) is float and type(each["depth"]) is int for each in settings)
 
 
+def test_an_entry_of_a_list_may_be_an_array():
+    weights = [np.array([1.0, 2.0]), np.array([3.0])]
+    results = random_search(lambda weight: weight.sum(), {"weight": weights}, trials=2)
+    assert sorted(result["settings"]["weight"].tolist() for result in results) == [[1, 2], [3]]
+
+
 @pytest.mark.parametrize("jobs", [2, 3])
 def test_the_same_seed_gives_the_same_results_whatever_is_first_done(jobs):
     def slow_or_not(rate):
@@ -206,6 +212,10 @@ def test_the_rate_grows_by_a_constant_factor_and_losses_are_those_of_a_training_
     same, x, y = task()
     same.optimizer = fc.SGD(lambda update: found.rates[update], momentum=0.5)
     assert same.fit(x, y, updates=31, progress=False).batch_losses == found.losses.tolist()
+
+
+def test_the_number_of_updates_may_be_a_small_integer_of_numpy():
+    assert len(rate_range(*task(), low=1e-6, high=1e-3, updates=np.int8(100)).rates) == 100
 
 
 def test_the_trainer_and_its_network_are_not_changed():

@@ -197,13 +197,22 @@ def test_the_last_batch_of_an_epoch_is_smaller():
         assert np.dot(epoch, [4, 4, 2]) / 10 == pytest.approx(net.evaluate(x, y)[0], rel=1e-12)
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 10, 11, 1000])
+@pytest.mark.parametrize("batch_size", [1, 7, 10, 11, 1000, 2**63, 10**30])
 def test_any_batch_size_makes_whole_epochs(batch_size):
     net, x, y = distinct(10)
     trainer = fc.Trainer(net, batch_size=batch_size)
     trainer.fit(x, y, epochs=2)
     assert trainer.updates == 2 * -(-10 // batch_size)
     assert trainer.history.records[-1]["epoch"] == 2
+
+
+@pytest.mark.parametrize("whole", [np.int8, np.uint8])
+def test_epochs_and_updates_may_be_small_integers_of_numpy(whole):
+    net, x, y = distinct(40)
+    trainer = fc.Trainer(net, optimizer=fc.SGD(NO_CHANGE), batch_size=whole(4))
+    assert len(trainer.fit(x, y, epochs=whole(60), evaluate_every=whole(100)).batch_losses) == 600
+    assert trainer.history["update"].tolist() == [100, 200, 300, 400, 500, 600]
+    assert len(trainer.fit(x, y, updates=whole(3)).batch_losses) == 603
 
 
 def test_undersampling_takes_as_many_of_each_class_drawn_anew():
@@ -298,6 +307,21 @@ def test_other_data_begin_a_new_epoch():
     losses = trainer.fit(x[:12], y[:12], epochs=1).batch_losses[2:]
     assert len(losses) == 3
     assert np.mean(losses) == pytest.approx(net.evaluate(x[:12], y[:12])[0], rel=1e-12)
+
+
+@pytest.mark.parametrize("changes", ["labels", "batch_size"])
+@pytest.mark.parametrize("amount", [{"epochs": 1}, {"updates": 3}], ids=str)
+def test_an_epoch_that_has_become_shorter_than_what_was_made_of_it_is_over(changes, amount):
+    net, x, y = distinct(40)
+    trainer = fc.Trainer(net, batch_size=4, sampling="undersample")
+    trainer.fit(x, y, updates=5)
+    if changes == "labels":  # 6 of each class, 3 batches
+        y = np.arange(40) % 7 == 6
+    else:
+        trainer.batch_size = 16
+    history = trainer.fit(x, y.astype(int), **amount)
+    assert len(history.batch_losses) == trainer.updates == 5 + 3
+    assert history.records[-1]["epoch"] == 2
 
 
 # Records

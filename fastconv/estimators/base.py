@@ -285,6 +285,8 @@ class ConvClassifier(ClassifierMixin, BaseEstimator):
         with named(function):
             x = self._check_samples(X, reset)
             check_consistent_length(x, codes, sample_weight)
+        if len(codes) == 0:
+            raise DataError(f"{function}: expected samples, got none")
         if known is None:
             if len(labels) < 2:
                 raise DataError(f"{function}: expected labels of two classes or more, got 1 class, {labels.tolist()}")
