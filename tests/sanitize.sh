@@ -65,9 +65,9 @@ program = engine.Program([('dense', 4, False)], (6,), False, False)
 x = np.lib.stride_tricks.as_strided(np.zeros((5, 6)), (7, 6))  # two samples beyond the end
 program.forward(x, np.zeros(program.size), np.zeros(28))"
     # --capture=sys leaves the sanitizers their stderr
-    sanitized -m pytest -q --capture=sys -m "not memory" tests/test_functional.py tests/test_engine.py tests/test_suffixes.py \
+    sanitized -m pytest -q --capture=sys -m "not memory" tests/test_functional.py tests/test_engine.py \
         tests/test_training.py tests/test_layers_network.py tests/test_bad_input.py tests/test_text.py \
         tests/test_augment.py tests/test_functional_images.py tests/test_image_networks.py tests/test_im2col.py \
-        tests/test_losses.py tests/test_optimisers.py
+        tests/test_losses.py tests/test_optimisers.py tests/test_suffixes.py
 done
 echo "the sanitizers found nothing"
