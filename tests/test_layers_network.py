@@ -432,6 +432,20 @@ def test_many_chunks_are_the_twin_s(dtype, tolerance, bias):
     check_against_twin((net, random_codes(rng, 700, 9, 5), rng.integers(0, 4, 700), rng.uniform(0, 2, 700)), tolerance)
 
 
+@pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-10), ("float32", 1e-4)])
+@pytest.mark.parametrize(
+    "channels, units", [(30, 18), (17, 1), (32, 17), (20, 18), (16, 33), (130, 3), (600, 2)], ids=str
+)
+def test_a_dense_layer_is_the_twin_s_however_its_weights_are_packed(level, rng, channels, units, dtype, tolerance):
+    """Few units of many channels are packed transposed; in a batch of one chunk, of two, and of more."""
+    layers = [fc.Conv1D(channels, 2), fc.ReLU(), fc.Flatten(), fc.Dense(units)]
+    net = fc.Sequential(layers, input=fc.SequenceInput(5, 3), dtype=dtype)
+    net.parameters[:] = rng.normal(0, 0.5, net.parameters.size)
+    for n in (1, 150, 600):
+        x = rng.normal(size=(n, 5, 3)).astype(dtype)
+        check_against_twin((net, x, rng.integers(0, units, n), None), tolerance)
+
+
 @pytest.mark.parametrize("bias", [False, True])
 def test_names_of_nothing_but_padding(bias):
     net = convnet("float64", bias=bias)

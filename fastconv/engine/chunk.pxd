@@ -83,6 +83,20 @@ cdef inline void unpack_image(const Grid *g, const real *x, real *a) noexcept no
         unpack_rows(g.width, g.channels, x + h * g.line, a + h * g.width * g.channels)
 
 
+cdef inline void fetch_rows(
+    const Plan *plan, Py_ssize_t n, const int16_t *codes, const int64_t *labels, const int64_t *order, Py_ssize_t first
+) noexcept nogil:
+    """Have the processor fetch the rows order[first : first + n] of codes and labels; others it fetches by itself."""
+    cdef Py_ssize_t i, length = plan.tensors.g.width
+    if order == NULL:
+        return
+    for i in range(first, first + n):
+        prefetch(codes + order[i] * length)
+        prefetch(codes + order[i] * length + length - 1)
+        if labels != NULL:
+            prefetch(labels + order[i])
+
+
 cdef inline void gather(
     const Plan *plan, Py_ssize_t n, const int16_t *codes, const real *x, const int64_t *lengths, const int64_t *labels,
     const int64_t *order, Py_ssize_t first, Py_ssize_t total, Py_ssize_t start, const Recipe *recipe,
@@ -114,13 +128,7 @@ cdef inline void gather(
             work.valid[i] = length if lengths == NULL else lengths[at]
         return
     memset(starts, 0, (length + 2) * sizeof(Py_ssize_t))
-    if order != NULL:
-        for i in range(n):
-            at = order[first + i]
-            prefetch(codes + at * length)
-            prefetch(codes + at * length + length - 1)
-            if labels != NULL:
-                prefetch(labels + at)
+    fetch_rows(plan, n, codes, labels, order, first)
     for i in range(n):
         at = first + i if order == NULL else order[first + i]
         ends[i] = reach(length, codes + at * length)
@@ -270,7 +278,7 @@ cdef inline void forward_op(
     elif op.kind == GLOBAL_MAX_POOL1D:
         global_max_pool1d_forward(n, gx.row, valid, gx.sample, x, gy.sample, y, winner)
     elif op.kind == DENSE:
-        dense_forward(n, gx, gy.channels, active_x, x, packed + op.w, b, op.relu, gy.sample, y)
+        dense_forward(n, gx, gy.channels, active_x, x, packed + (op.wt if op.turned else op.w), b, op.relu, gy.sample, y)
     elif op.kind == BATCH_NORM:
         batch_norm_forward(n, gx, gy, x, <const real *> mode.mean + op.statistics,
                            <const real *> mode.inverse + op.statistics, packed + op.w, b, op.relu, y)
@@ -385,9 +393,10 @@ cdef inline void backward_op(
             conv2d_backward_x(n, gx, gy, &op.window, dy, packed + op.wt, mask, dx)
     elif op.kind == DENSE:
         if not op.deferred:
-            dense_backward_w(n, gx, gy.channels, active_x, x, gy.sample, dy, add, gradients + op.w)
+            dense_backward_w(n, gx, gy.channels, active_x, x, gy.sample, dy, add, op.turned, gradients + op.w)
         if op.wt >= 0:
-            dense_backward_x(n, gx, gy.channels, active_x, gy.sample, dy, packed + op.wt, mask, dx)
+            dense_backward_x(n, gx, gy.channels, active_x, gy.sample, dy, packed + (op.w if op.turned else op.wt), mask,
+                             dx)
     elif o == 0 and not plan.input_gradient:
         return
     elif o > 0 and plan.ops[o - 1].unpools:

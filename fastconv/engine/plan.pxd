@@ -37,6 +37,7 @@ ctypedef struct Op:
     Py_ssize_t w, b         # offsets in the packed parameters and in a chunk's gradients (gamma, beta); -1: none
     Py_ssize_t u            # offset of the weights as Winograd's algorithm takes them, -1: the plain sum is taken
     Py_ssize_t wt           # offset of the transposed weights in the packed parameters; -1: no dx is wanted
+    bint turned             # w is packed transposed, (pixels, channels of y, rows), and wt is not
     Py_ssize_t ut           # the same as Winograd's algorithm takes them, or -1
     Py_ssize_t statistics   # batch normalisation: offset of the channels in vectors of statistics
     Py_ssize_t index        # of the layer, for its random numbers
@@ -57,18 +58,18 @@ ctypedef struct Strip:
     Py_ssize_t op, tap, first   # the operation; the tap that its rows begin with, -1: it is a vector; the first row
     Py_ssize_t taps             # whole taps, or 1
     Py_ssize_t wt, wt_row       # where its columns begin in the transposed weights, -1: nowhere; distance of those
+    bint turned             # its rows are columns in the flat vector
     bint decays                 # weights, which L2 and weight decay are for; not biases
 
 ctypedef struct Plan:
     Py_ssize_t n_ops, n_strips, n_stages
-    Py_ssize_t parameters   # elements of the flat vector
     Op *ops
     Tensor *tensors         # n_ops + 1
     Strip *strips
     Py_ssize_t *stages      # (n_stages + 1,): the first op of each; all but the first begin with a batch normalisation
     Py_ssize_t part         # elements of a chunk's gradient buffer: w and b of all ops, padded, but what is deferred
     Py_ssize_t gradients    # the same with what is deferred behind
-    Py_ssize_t forward      # the same, then Winograd's weights: what a prediction takes
+    Py_ssize_t forward      # the same, then Winograd's weights and wt of what is turned: what a prediction takes
     Py_ssize_t packed       # elements of the packed parameters: the same, then the transposed weights, plain and Winograd's
     Py_ssize_t statistics   # channels of all batch normalisations
     Py_ssize_t chunk        # samples of a chunk at most

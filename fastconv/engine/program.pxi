@@ -13,6 +13,7 @@ from fastconv.engine.plan cimport (AVG_POOL, BATCH_NORM, CONV1D, CONV2D, DENSE, 
 from fastconv.kernels.conv2d cimport pooled_suits, transposed, two_by_two
 from fastconv.kernels.augment cimport CUTMIX, MIXUP, Augmentation
 from fastconv.kernels.grid cimport Grid, Window
+from fastconv.kernels.pack cimport TURNED
 from fastconv.kernels.sparse_conv2d cimport sparse_scratch, sparse_suits
 from fastconv.kernels.suffix cimport ALPHABET, LETTERS
 from fastconv.kernels.suffix_conv1d cimport suffix_scratch, suffix_suits
@@ -23,9 +24,9 @@ from fastconv.kernels.tile cimport FC_LEVEL
 
 LEVEL = FC_LEVEL.decode()
 
-# A chunk is about this many floating-point operations of a forward and backward pass: some 100 microseconds of one
-# core without what is skipped. It does not depend on the number of threads, since the order of the sums depends on it.
-cdef double CHUNK_OPERATIONS = 17e6
+# A chunk is at most about this many floating-point operations of a forward and backward pass: some 100 microseconds of
+# one core without what is skipped. It does not depend on the number of threads, since the order of the sums depends on it.
+cdef double CHUNK_OPERATIONS = 24e6
 cdef Py_ssize_t CHUNK_SAMPLES = 256  # at most
 cdef Py_ssize_t CHUNK_LEAST = 24     # two tiles of rows, so that large weights are not read for a few samples
 cdef Py_ssize_t BLOCK_BYTES = 393216 # what the activations of a block of images may take of a second-level cache
@@ -395,6 +396,14 @@ cdef class Program:
         self.slots.append((index, name, self.size, tuple(shape)))
         self.size += prod(shape)
 
+    cdef bint _turns(self, Py_ssize_t o):
+        """Whether a dense operation's weights are packed transposed: where that saves a quarter, and a pixel has few."""
+        cdef const Op *op = &self.plan.ops[o]
+        cdef Py_ssize_t itemsize = self._itemsize(), units = self.plan.tensors[o + 1].g.channels
+        cdef Py_ssize_t size = op.rows * padded(units, itemsize)
+        return (op.kind == DENSE and o > 0 and not op.deferred and size <= TURNED
+                and 4 * units * padded(op.rows, itemsize) <= 3 * size)
+
     cdef int _lay_out(self) except -1:
         """Offsets: where the parameters lie packed and the tensors in a thread's scratch."""
         cdef Plan *plan = &self.plan
@@ -407,8 +416,11 @@ cdef class Program:
             for o in range(plan.n_ops):
                 op, row = &plan.ops[o], padded(plan.tensors[o + 1].g.channels, itemsize)
                 if op.w >= 0 and op.deferred == deferred:
-                    op.w = at
-                    at += max(op.window.kh * op.window.kw * op.rows, <Py_ssize_t> 1) * row
+                    op.w, op.turned = at, self._turns(o)
+                    if op.turned:
+                        at += op.window.kh * op.window.kw * plan.tensors[o + 1].g.channels * padded(op.rows, itemsize)
+                    else:
+                        at += max(op.window.kh * op.window.kw * op.rows, <Py_ssize_t> 1) * row
                 if op.b >= 0 and not deferred:
                     op.b = at
                     at += row
@@ -419,10 +431,13 @@ cdef class Program:
             if op.u >= 0:
                 op.u = at
                 at += points_of(&op.window) * op.window.kh * op.rows * padded(plan.tensors[o + 1].g.channels, itemsize)
+            elif op.turned:
+                op.wt = at
+                at += op.window.kh * op.window.kw * op.rows * padded(plan.tensors[o + 1].g.channels, itemsize)
         plan.forward = at
         for o in range(plan.n_ops):
             op = &plan.ops[o]
-            if op.rows and op.kind != ONEHOT_CONV1D and (o > 0 or plan.input_gradient):
+            if op.rows and op.kind != ONEHOT_CONV1D and not op.turned and (o > 0 or plan.input_gradient):
                 op.wt = at
                 at += op.window.kh * op.window.kw * plan.tensors[o + 1].g.channels * padded(op.rows, itemsize)
             if op.ut >= 0:
@@ -558,7 +573,7 @@ cdef class Program:
         """The strips that the parameters are packed, summed and updated in."""
         cdef Plan *plan = &self.plan
         cdef Py_ssize_t itemsize = self._itemsize()
-        cdef Py_ssize_t o, s, k, taps, start, flat = 0, row
+        cdef Py_ssize_t o, s, k, taps, start, flat = 0, row, height
         cdef const Op *op
         cdef Strip strip
         strips = []  # op; tap of the filter, or -1 for a vector; taps; first row, or where the vector lies; rows
@@ -567,6 +582,9 @@ cdef class Program:
             if op.u >= 0 or op.ut >= 0:  # a line of the filter is transformed as a whole
                 for k in range(op.window.kh):
                     strips.append((o, k * op.window.kw, op.window.kw, 0, op.window.kw * op.rows))
+            elif op.turned:
+                for k in range(op.window.kh * op.window.kw):
+                    strips.append((o, k, 1, 0, plan.tensors[o + 1].g.channels))
             elif op.rows:
                 for k, start in product(range(op.window.kh * op.window.kw), range(0, op.rows, STRIP_ROWS)):
                     strips.append((o, k, 1, start, min(STRIP_ROWS, op.rows - start)))
@@ -577,19 +595,20 @@ cdef class Program:
             raise MemoryError("Program: no memory for the plan")
         for s, (o, k, taps, start, rows) in enumerate(strips):
             op = &plan.ops[o]
-            row = padded(plan.tensors[o + 1].g.channels, itemsize)
+            height, strip.cols, strip.turned = op.rows, plan.tensors[o + 1].g.channels, op.turned and k >= 0
+            if strip.turned:
+                height, strip.cols = strip.cols, height
+            row = padded(strip.cols, itemsize)
             strip.flat = flat
-            strip.packed = op.w + (k * op.rows + start) * row if k >= 0 else start
-            strip.rows, strip.cols = rows, plan.tensors[o + 1].g.channels
-            strip.op, strip.tap, strip.taps, strip.first = o, k, taps, start
-            strip.wt, strip.wt_row, strip.decays = -1, padded(op.rows, itemsize), k >= 0
+            strip.packed = op.w + (k * height + start) * row if k >= 0 else start
+            strip.op, strip.tap, strip.taps, strip.first, strip.rows = o, k, taps, start, rows
+            strip.wt, strip.wt_row, strip.decays = -1, padded(height, itemsize), k >= 0
             if k >= 0 and op.wt >= 0:
                 if op.kind == CONV2D:  # in reverse; the last tap of a strip comes first
                     k = op.window.kh * op.window.kw - taps - k
                 strip.wt = op.wt + k * strip.cols * strip.wt_row + start
             plan.strips[s] = strip
             flat += strip.rows * strip.cols
-        plan.parameters = flat
         return 0
 
     cdef int _data(self, object x, Batch *batch, object lengths=None) except -1:

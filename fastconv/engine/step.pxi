@@ -5,8 +5,8 @@ from libc.math cimport isfinite
 from libc.stdint cimport int16_t, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
-from fastconv.engine.chunk cimport (Mode, Workspace, backward, forward, gather, gather_endings, pack_image,
-                                    unpack_image, values_of)
+from fastconv.engine.chunk cimport (Mode, Workspace, backward, fetch_rows, forward, gather, gather_endings,
+                                    pack_image, unpack_image, values_of)
 from fastconv.engine.loss cimport Loss, sample_loss
 from fastconv.engine.optimiser cimport Optimiser, begin_update, update_strip
 from fastconv.engine.plan cimport Op, Plan, Strip
@@ -14,7 +14,7 @@ from fastconv.kernels.augment cimport Recipe
 from fastconv.kernels.batch_norm cimport batch_norm_merge, batch_norm_moments, batch_norm_scale
 from fastconv.kernels.grid cimport Grid
 from fastconv.kernels.l2 cimport l2_backward_add, l2_squares
-from fastconv.kernels.pack cimport pack_rows, sum_parts, unpack_rows
+from fastconv.kernels.pack cimport pack_rows, pack_turned, sum_parts, unpack_rows, unpack_turned
 from fastconv.kernels.real cimport padded, real
 from fastconv.kernels.softmax_cross_entropy cimport softmax
 from fastconv.kernels.suffix cimport Ending, sort_endings
@@ -37,6 +37,7 @@ cdef extern from "team.h" nogil:
 cdef enum:
     BUFFERS = 32
     SORTED = 16384 # samples that are sorted at a time, at most
+    FETCHED = 1024 # samples of the next batch that are fetched in advance, at most
 
 
 cdef void *aligned(void *memory) noexcept nogil:
@@ -200,18 +201,30 @@ cdef void transpose_strip(const Plan *plan, const Strip *strip, real *packed) no
 
 
 cdef void pack_all(const Plan *plan, const real *flat, real *packed) noexcept nogil:
-    """Pack a vector that is laid out as the parameters."""
+    """Pack a vector that is laid out as the parameters; for a prediction, what it takes."""
     cdef Py_ssize_t s
+    cdef const Strip *strip
     for s in range(plan.n_strips):
-        pack_rows(plan.strips[s].rows, plan.strips[s].cols, flat + plan.strips[s].flat, packed + plan.strips[s].packed)
+        strip = &plan.strips[s]
+        if strip.turned and plan.learns:
+            pack_turned(strip.cols, strip.rows, flat + strip.flat, packed + strip.packed)
+        elif strip.turned:
+            memset(packed + strip.wt, 0, strip.cols * strip.wt_row * sizeof(real))
+            pack_rows(strip.cols, strip.rows, flat + strip.flat, packed + strip.wt)
+        else:
+            pack_rows(strip.rows, strip.cols, flat + strip.flat, packed + strip.packed)
 
 
 cdef void unpack_all(const Plan *plan, const real *packed, real *flat) noexcept nogil:
     """The reverse of pack_all."""
     cdef Py_ssize_t s
+    cdef const Strip *strip
     for s in range(plan.n_strips):
-        unpack_rows(plan.strips[s].rows, plan.strips[s].cols, packed + plan.strips[s].packed,
-                    flat + plan.strips[s].flat)
+        strip = &plan.strips[s]
+        if strip.turned:
+            unpack_turned(strip.cols, strip.rows, packed + strip.packed, flat + strip.flat)
+        else:
+            unpack_rows(strip.rows, strip.cols, packed + strip.packed, flat + strip.flat)
 
 
 cdef double squares_of(const Strip *strip, double l2, const real *packed) noexcept nogil:
@@ -313,8 +326,11 @@ cdef void stage_chunk(
 
 
 cdef Py_ssize_t count_chunks(const Plan *plan, Py_ssize_t n) noexcept nogil:
-    """Chunks that n samples are cut into, of nearly equal size, whatever the number of threads."""
-    return (n + plan.chunk - 1) // plan.chunk
+    """Chunks that n samples are cut into, of nearly equal size, whatever the number of threads. A batch to learn from
+    is cut into an even number, if it is more than half a chunk: two threads then have the same to do.
+    """
+    cdef Py_ssize_t chunks = (n + plan.chunk - 1) // plan.chunk
+    return min(n, chunks + chunks % 2) if plan.learns and 2 * n > plan.chunk else chunks
 
 
 cdef Py_ssize_t count_buffers(const Plan *plan, Py_ssize_t n) noexcept nogil:
@@ -502,7 +518,7 @@ cdef double step(
     if not isfinite(loss):
         optimiser = NULL
     for s in range(plan.n_strips):
-        if plan.strips[s].flat * threads // plan.parameters == thread:
+        if plan.strips[s].packed * threads // plan.gradients == thread:
             finish_strip(plan, &plan.strips[s], batch.loss.l2, optimiser, count_chunks(plan, batch.n), arena, gradients,
                          <real *> arena.state, <real *> arena.packed, &arena.squares[s])
     if thread == 0:
@@ -618,6 +634,9 @@ cdef void train_thread(
         batch.first, batch.n, batch.recipe.update = starts[u], starts[u + 1] - starts[u], batch.update
         sort_batch(plan, arena, thread, &batch)
         begin_update(&optimiser, rates[u], batch.update)
+        if plan.codes and u + 1 < updates:
+            fetch_rows(plan, min(starts[u + 2] - starts[u + 1], <Py_ssize_t> FETCHED), batch.codes, batch.loss.labels,
+                       batch.order, starts[u + 1])
         loss = step(plan, &batch, &optimiser, arena, thread, gradients, &hits)
         if thread == 0:
             losses[u], correct[u], made[0] = loss, hits, u + isfinite(loss)

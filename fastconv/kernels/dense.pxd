@@ -4,10 +4,7 @@ from libc.string cimport memset
 
 from fastconv.kernels.grid cimport Grid
 from fastconv.kernels.real cimport padded, real
-from fastconv.kernels.tile cimport fc_product, multiply, transpose_rows
-
-cdef enum:
-    TURNED = 2048  # elements of a gradient that is made transposed
+from fastconv.kernels.tile cimport fc_product, multiply
 
 
 cdef inline void dense_forward(
@@ -64,35 +61,29 @@ cdef inline void dense_backward_w(
     const real *x,
     Py_ssize_t y_sample,
     const real *dy,            # (n, padded units)
-    bint add,
-    real *dw,                  # OUT (height, width, channels, padded units), IN too if add
-) noexcept nogil:
-    """dw[h, p, c, u] = sum_i x[i, h, p, c] dy[i, u], added to dw if add.
-
-    Where rows of channels take far fewer vectors than rows of units, the product is made transposed.
-    """
-    cdef Py_ssize_t h, at, size = gx.channels * padded(units, sizeof(real))
-    cdef bint turned = not add and 4 * units * gx.row <= 3 * size and units * gx.row <= TURNED
-    cdef real turned_dw[TURNED]
+    bint add, bint turned,
+    real *dw,                  # OUT (height, width, channels, padded units), if turned (height, width, units, padded
+) noexcept nogil:              # channels), IN too if add
+    """dw[h, p, c, u] = sum_i x[i, h, p, c] dy[i, u], added to dw if add."""
+    cdef Py_ssize_t h, at, size
     cdef const real *none = NULL
+    cdef const real *pixel
     cdef fc_product p
-    p.lines, p.rows, p.cols, p.outer, p.segments, p.depths, p.reach = 1, gx.channels, units, 1, 1, NULL, NULL
-    p.a_line, p.c_line = 0, 0
-    p.a_row, p.a_outer, p.a_segment, p.a_step = 1, 0, 0, gx.sample
-    p.b_outer, p.b_segment, p.b_row = 0, 0, y_sample
-    p.c_row, p.add, p.relu = padded(units, sizeof(real)), add, 0
+    p.lines, p.outer, p.segments, p.depths, p.reach, p.add, p.relu = 1, 1, 1, NULL, NULL, add, 0
+    p.a_line, p.c_line, p.a_row, p.a_outer, p.a_segment, p.b_outer, p.b_segment = 0, 0, 1, 0, 0, 0, 0
     if turned:
-        p.rows, p.cols, p.a_step, p.b_row, p.c_row = units, gx.channels, y_sample, gx.sample, gx.row
+        p.rows, p.cols, p.a_step, p.b_row = units, gx.channels, y_sample, gx.sample
+    else:
+        p.rows, p.cols, p.a_step, p.b_row = gx.channels, units, gx.sample, y_sample
+    p.c_row = padded(p.cols, sizeof(real))
+    size = p.rows * p.c_row
     for h in range(gx.height):
         p.depth = n
         for at in range(active[0]):
             while active[p.depth - 1] <= at:
                 p.depth -= 1
-            if turned:
-                multiply(&p, dy, x + h * gx.line + at * gx.row, none, none, turned_dw)
-                transpose_rows(units, gx.channels, gx.row, padded(units, sizeof(real)), turned_dw,
-                               dw + (h * gx.width + at) * size)
-            else:
-                multiply(&p, x + h * gx.line + at * gx.row, dy, none, none, dw + (h * gx.width + at) * size)
+            pixel = x + h * gx.line + at * gx.row
+            multiply(&p, dy if turned else pixel, pixel if turned else dy, none, none,
+                     dw + (h * gx.width + at) * size)
         if not add:
             memset(dw + (h * gx.width + active[0]) * size, 0, (gx.width - active[0]) * size * sizeof(real))
