@@ -754,7 +754,7 @@ cdef class Program:
         batch.seed = seed
         self._gradient(&batch, p, out, threads)
 
-    cdef _gradient(self, const Batch *batch, void *p, void *out, int threads):
+    cdef _gradient(self, Batch *batch, void *p, void *out, int threads):
         cdef Arena arena
         cdef double loss
         cdef Py_ssize_t hits

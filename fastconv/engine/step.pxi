@@ -31,6 +31,8 @@ cdef extern from "team.h" nogil:
     int FC_THREADS()
     void fc_join(fc_team *)
     int fc_take(fc_team *)
+    bint fc_arrive(fc_team *, int *)
+    void fc_pass(const fc_team *, int)
     void fc_wait(fc_team *)
 
 # Gradient buffers at most: a batch of more chunks gives each of them several, one after the other.
@@ -56,6 +58,13 @@ ctypedef struct Statistics:
     void *dbeta
 
 
+ctypedef struct Sorting:
+    # The samples of a batch, sorted from their ends.
+    Ending *endings         # (n,)
+    uint64_t *order         # (2n,) to sort in
+    const uint64_t *sorted  # (n,) the places of the batch in that order, or NULL: it is not sorted
+
+
 ctypedef struct Arena:
     # The memory of one call: allocated at once, freed at its end, shared with no other call.
     void *memory
@@ -71,8 +80,7 @@ ctypedef struct Arena:
     Workspace *work     # one a thread, or one a chunk where plan.whole is set
     void **scratch      # one a thread
     Py_ssize_t *sizes   # samples of each chunk
-    Ending *endings     # (sorts,) for each thread, if plan.longest
-    uint64_t *order     # (2 sorts,) likewise
+    Sorting *sortings   # one a thread; in a call that learns two, one of them for the next batch
     Py_ssize_t sorts    # samples of a batch at most, if it is to be sorted
     fc_team team        # the threads at work
 
@@ -98,6 +106,9 @@ cdef Py_ssize_t lay_out_arena(
     cdef Workspace empty
     cdef Statistics *statistics = &none
     cdef Workspace *work = &empty
+    cdef Sorting unsorted
+    cdef Sorting *sorting = &unsorted
+    cdef Py_ssize_t sortings = 2 if buffers else threads
     cdef void *scratch
     for i in range(tensors):
         counts = max(counts, plan.tensors[i].g.width)
@@ -112,8 +123,11 @@ cdef Py_ssize_t lay_out_arena(
     arena.state = carve(&at, states * plan.gradients * itemsize)
     arena.gradients = carve(&at, (plan.gradients + (buffers - 1) * plan.part) * itemsize if buffers else 0)
     arena.sizes = <Py_ssize_t *> carve(&at, spaces * sizeof(Py_ssize_t))
-    arena.endings = <Ending *> carve(&at, threads * sorts * sizeof(Ending) if plan.longest else 0)
-    arena.order = <uint64_t *> carve(&at, threads * 2 * sorts * sizeof(uint64_t) if plan.longest else 0)
+    arena.sortings = <Sorting *> carve(&at, sortings * sizeof(Sorting))
+    for i in range(sortings):
+        sorting = &arena.sortings[i] if placed else &unsorted
+        sorting.endings = <Ending *> carve(&at, sorts * sizeof(Ending) if plan.longest else 0)
+        sorting.order = <uint64_t *> carve(&at, 2 * sorts * sizeof(uint64_t) if plan.longest else 0)
     for i in range(threads):
         statistics = &arena.statistics[i] if placed else &none
         statistics.mean = <double *> carve(&at, n * sizeof(double))
@@ -256,8 +270,7 @@ ctypedef struct Batch:
     void *dx                # where the gradient of the input goes, or NULL
     void *state             # running means and variances, or NULL
     const int64_t *order
-    const Ending *endings   # (n,)
-    const uint64_t *sorted  # (n,) the places of the batch, sorted by these, or NULL
+    Sorting *sorting        # where it is sorted
     Py_ssize_t first, n
     uint64_t seed           # of the random numbers
     uint32_t update
@@ -306,9 +319,9 @@ cdef void stage_chunk(
     """A stage of the samples start : start + n of the batch, forward, and the last one backward too; or backward."""
     cdef Py_ssize_t first = plan.stages[stage], last = plan.stages[stage + 1]
     if not back:
-        if stage == 0 and batch.sorted != NULL:
-            gather_endings(plan, n, batch.codes, batch.loss.labels, batch.order, batch.first, batch.endings,
-                           batch.sorted + start, work)
+        if stage == 0 and batch.sorting.sorted != NULL:
+            gather_endings(plan, n, batch.codes, batch.loss.labels, batch.order, batch.first, batch.sorting.endings,
+                           batch.sorting.sorted + start, work)
         elif stage == 0:
             gather(plan, n, batch.codes, <const real *> batch.x, batch.lengths, batch.loss.labels, batch.order,
                    batch.first, batch.n, start, &batch.recipe, work)
@@ -475,18 +488,27 @@ cdef void finish_strip(
         squares[0] = squares_of(strip, l2, packed)
 
 
+cdef void sort_batch(const Plan *plan, const Batch *batch, Py_ssize_t most) noexcept nogil:  # batch.sorting: OUT
+    """Sort a batch of at most so many samples from their ends, where these share what is made of suffixes."""
+    batch.sorting.sorted = NULL
+    if plan.longest and batch.n <= most:
+        batch.sorting.sorted = sort_endings(batch.n, plan.tensors.g.width, plan.longest, batch.codes, batch.order,
+                                            batch.first, batch.sorting.order, batch.sorting.endings)
+
+
 cdef double step(
-    const Plan *plan, const Batch *batch, const Optimiser *optimiser, Arena *arena, int thread,
+    const Plan *plan, const Batch *batch, const Batch *upcoming, const Optimiser *optimiser, Arena *arena, int thread,
     real *gradients, Py_ssize_t *correct,  # OUT
 ) noexcept nogil:
     """The loss of a batch and its gradient, in the first buffer; the update, if there is an optimiser and it is finite.
 
     Every thread of a team calls this for the same batch, and gets the loss. Stage after stage the threads take the
-    chunks and wait for each other, forward, the last stage to and fro, and backward.
+    chunks and wait for each other, forward, the last stage to and fro, and backward. The first one that has to wait at
+    the end sorts the batch that comes next, if one does.
     """
     cdef Py_ssize_t s, stage, buffers = count_buffers(plan, batch.n), b, taken = 0, last = plan.n_stages - 1
     cdef bint returns = batch.loss.labels != NULL or batch.dy != NULL
-    cdef int threads = FC_THREADS()
+    cdef int threads = FC_THREADS(), passed
     cdef double loss = 0, squares = 0
     cdef Statistics *own = &arena.statistics[thread]
     cdef Mode mode
@@ -510,7 +532,9 @@ cdef double step(
                          buffer_of(plan, b, gradients))
             b = fc_take(&arena.team) - taken
         taken += buffers + threads
-        fc_wait(&arena.team)
+        if fc_arrive(&arena.team, &passed) and s == 2 * last and upcoming != NULL:
+            sort_batch(plan, upcoming, arena.sorts)
+        fc_pass(&arena.team, passed)
     for b in range(buffers):
         loss += arena.losses[b]
         correct[0] += arena.correct[b]
@@ -529,19 +553,6 @@ cdef double step(
     return loss
 
 
-cdef void sort_batch(
-    const Plan *plan, const Arena *arena, int thread,
-    Batch *batch,  # IN and OUT
-) noexcept nogil:
-    """Sort a batch from the samples' ends, where these share what is made of suffixes, unless it is very large."""
-    cdef Ending *endings = arena.endings + thread * arena.sorts
-    batch.sorted = NULL
-    if plan.longest and batch.n <= arena.sorts:
-        batch.endings = endings
-        batch.sorted = sort_endings(batch.n, plan.tensors.g.width, plan.longest, batch.codes, batch.order, batch.first,
-                                    arena.order + 2 * thread * arena.sorts, endings)
-
-
 cdef void predict_chunk(
     const Plan *plan, const Batch *batch, Py_ssize_t start, Py_ssize_t n, const Workspace *work, const Mode *mode,
     const real *packed, bint probabilities,
@@ -551,8 +562,9 @@ cdef void predict_chunk(
     cdef Py_ssize_t i, h, q
     cdef const Grid *g = &plan.tensors[plan.n_ops].g
     cdef real *z = values_of(plan, work, plan.n_ops, False, 0, y)
-    if batch.sorted != NULL:
-        gather_endings(plan, n, batch.codes, NULL, NULL, batch.first, batch.endings, batch.sorted + start, work)
+    if batch.sorting.sorted != NULL:
+        gather_endings(plan, n, batch.codes, NULL, NULL, batch.first, batch.sorting.endings,
+                       batch.sorting.sorted + start, work)
     else:
         gather(plan, n, batch.codes, <const real *> batch.x, batch.lengths, NULL, NULL, batch.first, batch.n, start,
                &batch.recipe, work)
@@ -582,13 +594,13 @@ cdef void predict_thread(
 ) noexcept nogil:
     """The output of every sample, part by part and chunk by chunk, as one thread of a team."""
     cdef Py_ssize_t n = batch.n, part, parts = count_parts(plan, n, FC_THREADS()), c, chunks, start
-    arena.work[thread].scratch = arena.scratch[thread]
+    arena.work[thread].scratch, batch.sorting = arena.scratch[thread], &arena.sortings[thread]
     fc_join(&arena.team)
     part = fc_take(&arena.team)
     while part < parts:
         batch.first = part * n // parts
         batch.n = (part + 1) * n // parts - batch.first
-        sort_batch(plan, arena, thread, &batch)
+        sort_batch(plan, &batch, arena.sorts)
         chunks = count_chunks(plan, batch.n)
         for c in range(chunks):
             start = c * batch.n // chunks
@@ -621,38 +633,54 @@ cdef void predict_all(
         predict_thread(plan, batch[0], probabilities, &mode, arena, threadid(), <const real *> arena.packed, y)
 
 
+cdef void begin_batch(
+    const int64_t *starts, Py_ssize_t update, const Arena *arena,
+    Batch *batch,  # IN and OUT
+) noexcept nogil:
+    """Set the rows of the batch of an update, and where it is sorted."""
+    batch.first, batch.n = starts[update], starts[update + 1] - starts[update]
+    batch.sorting = &arena.sortings[update % 2]
+
+
 cdef void train_thread(
     const Plan *plan, Batch batch, Optimiser optimiser, Py_ssize_t updates, const int64_t *starts, const double *rates,
     Arena *arena, int thread,
     real *gradients, double *losses, int64_t *correct, Py_ssize_t *made,  # OUT
 ) noexcept nogil:
-    """Update after update, as one thread of a team, until a loss is no longer finite."""
+    """Update after update, from the given batch on, as one thread of a team, until a loss is no longer finite."""
     cdef Py_ssize_t u, hits
     cdef double loss
+    cdef Batch upcoming = batch
     fc_join(&arena.team)
     for u in range(updates):
-        batch.first, batch.n, batch.recipe.update = starts[u], starts[u + 1] - starts[u], batch.update
-        sort_batch(plan, arena, thread, &batch)
+        batch.recipe.update = batch.update
         begin_update(&optimiser, rates[u], batch.update)
-        if plan.codes and u + 1 < updates:
-            fetch_rows(plan, min(starts[u + 2] - starts[u + 1], <Py_ssize_t> FETCHED), batch.codes, batch.loss.labels,
-                       batch.order, starts[u + 1])
-        loss = step(plan, &batch, &optimiser, arena, thread, gradients, &hits)
+        if u + 1 < updates:
+            begin_batch(starts, u + 1, arena, &upcoming)
+            if plan.codes:
+                fetch_rows(plan, min(upcoming.n, <Py_ssize_t> FETCHED), batch.codes, batch.loss.labels, batch.order,
+                           upcoming.first)
+        loss = step(plan, &batch, &upcoming if u + 1 < updates else NULL, &optimiser, arena, thread, gradients, &hits)
         if thread == 0:
             losses[u], correct[u], made[0] = loss, hits, u + isfinite(loss)
         if not isfinite(loss):
             break
-        batch.update += 1
+        upcoming.update += 1
+        batch = upcoming
 
 
 cdef Py_ssize_t train_all(
-    const Plan *plan, const Batch *batch, const Optimiser *optimiser, Py_ssize_t updates, const int64_t *starts,
+    const Plan *plan, Batch *batch, const Optimiser *optimiser, Py_ssize_t updates, const int64_t *starts,
     const double *rates, Py_ssize_t size, Arena *arena, int threads,
     real *parameters, real *state,  # IN and OUT: (size,), (optimiser.states, size)
     double *losses, int64_t *correct,  # OUT
 ) noexcept nogil:
     """Updates; returns how many were made before a loss was no longer finite."""
     cdef Py_ssize_t made = 0, i, part = padded(plan.gradients, sizeof(real))
+    if updates == 0:
+        return made
+    begin_batch(starts, 0, arena, batch)
+    sort_batch(plan, batch, arena.sorts)
     load(plan, parameters, batch.loss.l2, arena)
     for i in range(optimiser.states):
         pack_all(plan, state + i * size, <real *> arena.state + i * part)
@@ -673,18 +701,19 @@ cdef void gradient_thread(
     cdef Py_ssize_t hits
     cdef double found
     fc_join(&arena.team)
-    sort_batch(plan, arena, thread, &batch)
-    found = step(plan, &batch, NULL, arena, thread, gradients, &hits)
+    found = step(plan, &batch, NULL, NULL, arena, thread, gradients, &hits)
     if thread == 0:
         loss[0], correct[0] = found, hits
 
 
 cdef double gradient_of(
-    const Plan *plan, const Batch *batch, const real *parameters, Arena *arena, int threads,
+    const Plan *plan, Batch *batch, const real *parameters, Arena *arena, int threads,
     real *flat, Py_ssize_t *correct,  # OUT
 ) noexcept nogil:
     """The loss of a batch and its gradient."""
     cdef double loss = 0
+    batch.sorting = arena.sortings
+    sort_batch(plan, batch, arena.sorts)
     load(plan, parameters, batch.loss.l2, arena)
     with parallel(num_threads=threads, use_threads_if=threads > 1):
         gradient_thread(plan, batch[0], arena, threadid(), <real *> arena.gradients, &loss, correct)

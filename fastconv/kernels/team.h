@@ -65,20 +65,33 @@ static inline int fc_take(fc_team *team)
     return __atomic_fetch_add(&team->next, 1, __ATOMIC_RELAXED);
 }
 
-/* The barrier. */
-static inline void fc_wait(fc_team *team)
+/* The barrier, in two parts: what a thread does in between it does in time that it would wait, the first one above all.
+ * Whether it is the first one to arrive. */
+static inline int fc_arrive(fc_team *team, int *passed /* OUT: how often all have passed */)
 {
-    const int passed = __atomic_load_n(&team->passed, __ATOMIC_RELAXED);
-    if (__atomic_add_fetch(&team->arrived, 1, __ATOMIC_ACQ_REL) == FC_THREADS()) {
+    *passed = __atomic_load_n(&team->passed, __ATOMIC_RELAXED);
+    const int arrived = __atomic_add_fetch(&team->arrived, 1, __ATOMIC_ACQ_REL);
+    if (arrived == FC_THREADS()) {
         team->arrived = 0;
-        __atomic_store_n(&team->passed, passed + 1, __ATOMIC_RELEASE);
-        return;
+        __atomic_store_n(&team->passed, *passed + 1, __ATOMIC_RELEASE);
     }
+    return arrived == 1;
+}
+
+static inline void fc_pass(const fc_team *team, int passed)
+{
     for (int spins = 0; __atomic_load_n(&team->passed, __ATOMIC_ACQUIRE) == passed; spins++)
         if (spins < FC_SPINS)
             FC_PAUSE();
         else
             FC_YIELD();
+}
+
+static inline void fc_wait(fc_team *team)
+{
+    int passed;
+    fc_arrive(team, &passed);
+    fc_pass(team, passed);
 }
 
 #endif
