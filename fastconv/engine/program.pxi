@@ -397,12 +397,12 @@ cdef class Program:
         self.size += prod(shape)
 
     cdef bint _turns(self, Py_ssize_t o):
-        """Whether a dense operation's weights are packed transposed: where that saves a quarter, and a pixel has few."""
+        """Whether a dense operation's weights are packed transposed: where that is less, and a pixel has few."""
         cdef const Op *op = &self.plan.ops[o]
         cdef Py_ssize_t itemsize = self._itemsize(), units = self.plan.tensors[o + 1].g.channels
         cdef Py_ssize_t size = op.rows * padded(units, itemsize)
         return (op.kind == DENSE and o > 0 and not op.deferred and size <= TURNED
-                and 4 * units * padded(op.rows, itemsize) <= 3 * size)
+                and units * padded(op.rows, itemsize) < size)
 
     cdef int _lay_out(self) except -1:
         """Offsets: where the parameters lie packed and the tensors in a thread's scratch."""
