@@ -45,6 +45,13 @@ def random_search(function, space, trials, seed=0, jobs=None, callback=None):
         first, and what is not a number comes last. The same for the same seed, whatever `jobs` is, but for the seconds.
         A training that ended in a :class:`NonFiniteLossError` has the score -inf, and its message as ``error``.
 
+    Raises
+    ------
+    RangeError
+        If `space`, `trials`, `seed` or `jobs` does not fit.
+    DTypeError
+        If `function` returns no score.
+
     References
     ----------
     Bergstra and Bengio, "Random search for hyper-parameter optimization", 2012.
@@ -220,7 +227,13 @@ def _trial(function, settings):
         found = function(**settings)
     except NonFiniteLossError as error:
         found = {"score": -math.inf, "error": str(error)}
-    found = found if isinstance(found, dict) else {"score": float(found)}
+    found = found if isinstance(found, dict) else {"score": found}
+    try:
+        found = {**found, "score": float(found["score"])}
+    except (KeyError, TypeError, ValueError):
+        raise DTypeError(
+            f"random_search: expected a score, or a dict with one, got {found.get('score', found)!r}"
+        ) from None
     return {"settings": settings, "seconds": time.perf_counter() - started, **found}
 
 

@@ -268,9 +268,10 @@ class TextFile:
             for key in self._keys:
                 if key not in names:
                     options = " and ".join(("--text", "--label")[: len(self._keys)])
+                    hint = "; commas separate columns, not semicolons" if len(names) == 1 and ";" in names[0] else ""
                     raise DataError(
                         f"expected a column {key!r}, got {names!r:.200} "
-                        f"({options}: the column's name, or its number, from 1, where the file names none)"
+                        f"({options}: the column's name, or its number, from 1, where the file names none){hint}"
                     )
             self._columns, self._width = [names.index(key) for key in self._keys], len(names)
             return None

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import accumulate
 from numbers import Real
@@ -200,6 +201,12 @@ class Trainer:
         self._since = np.zeros(3, np.int64)  # batches, hits and examples since the last record
         self._examples = 0
 
+    def __repr__(self):
+        return (
+            f"Trainer({self.net!r}, {self.loss!r}, {self.optimizer!r}, batch_size={self.batch_size}, "
+            f"seed={self.seed}, updates={self.updates})"
+        )
+
     @property
     def velocity(self):
         """The first row of :attr:`state`, (P,)."""
@@ -261,7 +268,7 @@ class Trainer:
             None if value is None else positive(f"fit: {name}", value)
             for name, value in (("epochs", epochs), ("updates", updates), ("evaluate_every", evaluate_every))
         )
-        callbacks = list(callbacks)
+        callbacks = _checked_callbacks(callbacks)
         if self._examples != len(x) and self._position:
             self._epoch, self._position = self._epoch + 1, 0  # other data: the epoch that was begun is over
         rows = self._order(targets[0])
@@ -693,6 +700,17 @@ def _interrupt_deferred():
         signal.signal(signal.SIGINT, handler)
     if heard:
         handler(*heard[0])
+
+
+def _checked_callbacks(callbacks):
+    """Return a list of callables, or say what is none."""
+    if callable(callbacks) or not isinstance(callbacks, Iterable):
+        raise DTypeError(f"fit: callbacks: expected a list of functions, got {callbacks!r}")
+    callbacks = list(callbacks)
+    for callback in callbacks:
+        if not callable(callback):
+            raise DTypeError(f"fit: callbacks: expected functions, got {callback!r}")
+    return callbacks
 
 
 def _bar(total, progress):

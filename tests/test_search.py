@@ -113,6 +113,12 @@ def test_a_training_that_diverges_comes_last_with_its_message_and_nan_behind_it(
     assert results[1]["error"] == "fit: the loss is nan at update 3"
 
 
+@pytest.mark.parametrize("found, shown", [(None, "None"), ("good", "'good'"), ({"loss": 1}, "{'loss': 1}")], ids=str)
+def test_a_function_returns_a_score(found, shown):
+    with pytest.raises(DTypeError, match=f"random_search: expected a score, or a dict with one, got {shown}"):
+        random_search(lambda rate: found, {"rate": (0.1, 1.0)}, trials=2)
+
+
 def test_other_errors_are_raised():
     def fail(rate):
         raise ZeroDivisionError("mine")

@@ -12,7 +12,7 @@ import tqdm
 
 import fastconv as fc
 from fastconv import training
-from fastconv.errors import NonFiniteLossError, RangeError
+from fastconv.errors import DTypeError, NonFiniteLossError, RangeError
 from fastconv.imbalance import balanced_weights
 from fastconv.reference import kernels
 
@@ -453,6 +453,32 @@ def test_a_callback_that_returns_something_else_does_not():
     trainer = fc.Trainer(net, batch_size=5)
     trainer.fit(x, y, updates=4, callbacks=[lambda *args: 1, lambda *args: "go on", lambda *args: None])
     assert trainer.updates == 4
+
+
+@pytest.mark.parametrize(
+    "callbacks, said",
+    [
+        (fc.training.EarlyStopping(), "expected a list of functions, got <fastconv.training.EarlyStopping "),
+        (len, "expected a list of functions, got <built-in function len>"),
+        (None, "expected a list of functions, got None"),
+        ([len, 3], "expected functions, got 3"),
+    ],
+    ids=["one", "function", "None", "number"],
+)
+def test_callbacks_are_a_list_of_functions_and_checked_before_training(callbacks, said):
+    net, x, y = distinct(10)
+    trainer = fc.Trainer(net)
+    with pytest.raises(DTypeError, match=f"fit: callbacks: {said}"):
+        trainer.fit(x, y, epochs=1, callbacks=callbacks)
+    assert trainer.updates == 0
+
+
+def test_a_trainer_shows_what_it_trains_and_how_far_it_is():
+    net, x, y = distinct(10)
+    trainer = fc.Trainer(net, optimizer=fc.SGD(0.1), batch_size=5, seed=3)
+    trainer.fit(x, y, epochs=2)
+    loss, optimizer = fc.SoftmaxCrossEntropy(), fc.SGD(0.1)
+    assert repr(trainer) == f"Trainer({net!r}, {loss!r}, {optimizer!r}, batch_size=5, seed=3, updates=4)"
 
 
 @pytest.mark.parametrize("first", [0, 2, 4])
