@@ -7,8 +7,8 @@
 #     tests/sanitize.sh [PYTHON]      # python3 by default, from which the virtual environment is made
 #
 # Needs gcc with its sanitizers and what the README's test command needs. Works in a copy under a temporary directory
-# and leaves the checkout as it is. Takes some five minutes on two cores: nearly three to install and build, and less
-# than one for each of three instruction sets.
+# and leaves the checkout as it is. Takes about half an hour with one core to itself: some seven minutes for each of
+# three instruction sets, and what it takes to install and build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
