@@ -82,6 +82,23 @@ def test_updates_may_be_spread_over_calls(parts, sampling):
     assert trainer.history.batch_losses == expected.history.batch_losses
 
 
+@pytest.mark.parametrize(
+    "activation", [[fc.Sigmoid()], [fc.Sigmoid(), fc.MaxPool1D(2)], [fc.Sigmoid(), fc.ReLU()], [fc.Tanh()]], ids=str
+)
+def test_l2_counts_the_weights_alone_in_every_update_of_a_call(level, rng, activation):
+    """And not the padding of the rows that they are packed in, which a call begins with as zero."""
+    x, y = rng.normal(size=(600, 9, 4)).astype(np.float32), rng.integers(0, 7, 600)
+    layers = [fc.Conv1D(21, 3), *activation, fc.Flatten(), fc.Dense(7)]
+    found = []
+    for parts in ([20], [1] * 20):
+        net = fc.Sequential(layers, input=fc.SequenceInput(9, 4), seed=1)
+        trainer = fc.Trainer(net, fc.SoftmaxCrossEntropy(l2=0.5), fc.SGD(0.05, 0.9), batch_size=30)
+        for updates in parts:
+            trainer.fit(x, y, updates=updates, evaluate_every=1000)
+        found.append((trainer.history.batch_losses, state(trainer)))
+    assert found[0] == found[1]
+
+
 def test_epochs_and_updates_are_the_same_training():
     x, y = names(100)  # 4 batches an epoch
     trainers = [fc.Trainer(convnet(), batch_size=32) for _ in range(3)]

@@ -83,6 +83,13 @@ cdef inline void unpack_image(const Grid *g, const real *x, real *a) noexcept no
         unpack_rows(g.width, g.channels, x + h * g.line, a + h * g.width * g.channels)
 
 
+cdef inline void clear_padding(const Grid *g, real *line) noexcept nogil:  # line: IN and OUT
+    """Zero what lies behind the channels of each pixel of a line: a turned gradient takes its padding from there."""
+    cdef Py_ssize_t q
+    for q in range(g.width):
+        memset(line + q * g.row + g.channels, 0, (g.row - g.channels) * sizeof(real))
+
+
 cdef inline void fetch_rows(
     const Plan *plan, Py_ssize_t n, const int16_t *codes, const int64_t *labels, const int64_t *order, Py_ssize_t first
 ) noexcept nogil:
@@ -295,6 +302,7 @@ cdef inline void forward_op(
                     relu_forward(gx.width * gx.row, xh, yh)
                 elif op.kind == SIGMOID:
                     sigmoid_forward(gx.width * gx.row, xh, yh)
+                    clear_padding(gy, yh)  # which is 1/2
                 elif op.kind == TANH:
                     tanh_forward(gx.width * gx.row, xh, yh)
                 else:  # dropout in a prediction
