@@ -14,35 +14,43 @@ static inline FC_NAME(fc_quarter) FC_NAME(fc_larger)(FC_NAME(fc_quarter) a, FC_N
 /* p = exp(z - m) / s for the largest z, m, which it returns, and the sum s; 0 in the padding; p may be z. */
 static __attribute__((noinline)) FC_REAL FC_NAME(fc_softmax)(ptrdiff_t classes, const FC_REAL *z, FC_REAL *s, FC_REAL *p /* OUT */)
 {
-    typedef FC_NAME(fc_row) row;
-    typedef FC_NAME(fc_row_bits) bits;
+    typedef FC_NAME(fc_vec) vec;
+    typedef FC_NAME(fc_bits) bits;
     typedef FC_NAME(fc_quarter) quarter;
+    const bits *lane = (const bits *)FC_NAME(fc_lane);
     FC_REAL m = z[0];
-    row sums = {0}, best = sums + m;
+    vec sums[FC_ROW_VECTORS] = {{0}}, best[FC_ROW_VECTORS];
+    for (int v = 0; v < FC_ROW_VECTORS; v++)
+        best[v] = sums[v] + m;
     for (ptrdiff_t c = 0; c < classes; c += FC_LANES) {
-        const row e = *(const row *)(z + c);
-        const bits wins = (e > best) & (FC_NAME(fc_lane) < (int)(classes - c < FC_LANES ? classes - c : FC_LANES));
-        best = (row)(((bits)e & wins) | ((bits)best & ~wins));
+        const int left = classes - c < FC_LANES ? (int)(classes - c) : (int)FC_LANES;
+        for (int v = 0; v < FC_ROW_VECTORS; v++) {
+            const vec e = ((const vec *)(z + c))[v];
+            const bits wins = (e > best[v]) & (lane[v] < left);
+            best[v] = (vec)(((bits)e & wins) | ((bits)best[v] & ~wins));
+        }
     }
-    const quarter *b = (const quarter *)&best;
+    quarter *b = (quarter *)best, *q = (quarter *)sums;
     for (int i = 1; i < 4; i++)
-        ((quarter *)&best)[0] = FC_NAME(fc_larger)(b[0], b[i]);
+        b[0] = FC_NAME(fc_larger)(b[0], b[i]);
     for (int i = 0; i < 16 / (int)sizeof(FC_REAL); i++)
-        m = best[i] > m ? best[i] : m;
+        m = b[0][i] > m ? b[0][i] : m;
     for (ptrdiff_t c = 0; c < classes; c += FC_LANES) {
-        row e = *(const row *)(z + c) - m;
-        FC_NAME(fc_exp)(&e);
-        e = (row)((bits)e & (FC_NAME(fc_lane) < (int)(classes - c < FC_LANES ? classes - c : FC_LANES)));
-        *(row *)(p + c) = e;
-        sums += e;
+        const int left = classes - c < FC_LANES ? (int)(classes - c) : (int)FC_LANES;
+        for (int v = 0; v < FC_ROW_VECTORS; v++) {
+            vec e = FC_NAME(fc_exp)(((const vec *)(z + c))[v] - m);
+            e = (vec)((bits)e & (lane[v] < left));
+            ((vec *)(p + c))[v] = e;
+            sums[v] += e;
+        }
     }
-    const quarter *q = (const quarter *)&sums;
     const quarter four = (q[0] + q[1]) + (q[2] + q[3]);
     *s = four[0];
     for (int i = 1; i < 16 / (int)sizeof(FC_REAL); i++)
         *s += four[i];
     for (ptrdiff_t c = 0; c < classes; c += FC_LANES)
-        *(row *)(p + c) *= 1 / *s;
+        for (int v = 0; v < FC_ROW_VECTORS; v++)
+            ((vec *)(p + c))[v] *= 1 / *s;
     return m;
 }
 

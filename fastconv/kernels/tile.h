@@ -46,6 +46,7 @@
 #define FC_VECTOR_BYTES 64
 #define FC_TILE_ROWS 12 /* x 2 vectors, or half as many x 4: 24 of 32 registers */
 #define FC_TILE_WIDE 4  /* vectors at most */
+#define FC_TILE_VECTORS(left) ((left) >= 4 ? 4 : (left) >= 2 ? 2 : 1) /* at a time, of those left of a row */
 #define FC_SLIDE_WIDE 8 /* taps x 2 vectors at most */
 #define FC_FMA_float(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define FC_FMA_double(a, b, c) _mm512_fmadd_pd(a, b, c)
@@ -55,18 +56,21 @@
 #include <immintrin.h>
 #define FC_LEVEL "avx2"
 #define FC_VECTOR_BYTES 32
-#define FC_TILE_ROWS 6 /* x 2 vectors: 12 of 16 registers */
-#define FC_TILE_WIDE 2
+#define FC_TILE_ROWS 6 /* x 2 vectors, or 4 x 3: 12 of 16 registers */
+#define FC_TILE_WIDE 3
+#define FC_TILE_VECTORS(left) ((left) >= 3 && (left) % 2 ? 3 : (left) >= 2 ? 2 : 1)
 #define FC_SLIDE_WIDE 6
 #define FC_FMA_float(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define FC_FMA_double(a, b, c) _mm256_fmadd_pd(a, b, c)
+#define FC_IN_PLACE(a) __asm__("" : "+x"(a)) /* else gcc copies sums from register to register in a loop */
 #define FC_NONZERO_float(a) _mm256_movemask_ps(_mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_NEQ_UQ))
 #define FC_NONZERO_double(a) _mm256_movemask_pd(_mm256_cmp_pd(a, _mm256_setzero_pd(), _CMP_NEQ_UQ))
 #else
 #define FC_LEVEL "base"
 #define FC_VECTOR_BYTES 16
 #define FC_TILE_ROWS 6
-#define FC_TILE_WIDE 2
+#define FC_TILE_WIDE 3
+#define FC_TILE_VECTORS(left) ((left) >= 3 && (left) % 2 ? 3 : (left) >= 2 ? 2 : 1)
 #define FC_SLIDE_WIDE 6
 #define FC_FMA_float(a, b, c) ((a) * (b) + (c))
 #define FC_FMA_double(a, b, c) ((a) * (b) + (c))
@@ -78,6 +82,10 @@
 #define FC_NONZERO_float(a) ((a)[0] != 0 | ((a)[1] != 0) << 1 | ((a)[2] != 0) << 2 | ((a)[3] != 0) << 3)
 #define FC_NONZERO_double(a) ((a)[0] != 0 | ((a)[1] != 0) << 1)
 #endif
+#endif
+
+#ifndef FC_IN_PLACE
+#define FC_IN_PLACE(a)
 #endif
 
 #define FC_SHUFFLE __builtin_shufflevector

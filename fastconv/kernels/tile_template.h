@@ -4,6 +4,7 @@ typedef FC_REAL FC_NAME(fc_vec) __attribute__((vector_size(FC_VECTOR_BYTES), ali
 typedef FC_BITS FC_NAME(fc_bits) __attribute__((vector_size(FC_VECTOR_BYTES)));
 
 #define FC_LANES ((ptrdiff_t)(FC_VECTOR_BYTES / sizeof(FC_REAL)))
+#define FC_SHORT ((ptrdiff_t)(128 / sizeof(FC_REAL))) /* a row of weights whose length is known to the compiler */
 
 /* The end of a row: ReLU, mask, store. */
 static inline __attribute__((always_inline)) void FC_NAME(fc_finish)(
@@ -87,8 +88,10 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_tile)(
                     const FC_REAL *ar = i < 3 ? a0 : i < 6 ? a3 : i < 9 ? a6 : a9;
                     const vec x = ar[(i % 3) * a_row] - zero;
 #pragma GCC unroll 4
-                    for (int v = 0; v < vecs; v++)
+                    for (int v = 0; v < vecs; v++) {
                         acc[r][v] = FC_FMA(x, row[v], acc[r][v]);
+                        FC_IN_PLACE(acc[r][v]);
+                    }
                 }
                 a0 += a_step, a3 += a_step, a6 += a_step, a9 += a_step, bs += b_row;
             }
@@ -116,8 +119,8 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_line)(
 {
     const int most = vecs > 2 ? FC_TILE_ROWS * 2 / vecs : FC_TILE_ROWS;
     const ptrdiff_t blocks = (p->rows + most - 1) / most;
-    for (ptrdiff_t block = 0; block < blocks; block++) {
-        const ptrdiff_t i = block * p->rows / blocks; /* blocks of nearly equal height */
+    for (ptrdiff_t block = 0, i = 0, end; block < blocks; block++, i = end) {
+        end = (block + 1) * p->rows / blocks; /* blocks of nearly equal height */
         const FC_REAL *at = a + i * p->a_row;
         const ptrdiff_t *reach = p->reach ? p->reach + i : NULL; /* the block's first row reaches furthest */
         const FC_REAL *maskt = mask ? mask + i * p->c_row : NULL;
@@ -127,7 +130,7 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_line)(
         if (R <= most)                                                   \
             FC_NAME(fc_tile)(0, R, vecs, p, reach, at, b, bias, maskt, ct, NULL); \
         break;
-        switch ((block + 1) * p->rows / blocks - i) {
+        switch (end - i) {
             FC_CASE(1) FC_CASE(2) FC_CASE(3) FC_CASE(4) FC_CASE(5) FC_CASE(6)
 #if FC_TILE_ROWS > 6
             FC_CASE(7) FC_CASE(8) FC_CASE(9) FC_CASE(10) FC_CASE(11) FC_CASE(12)
@@ -141,8 +144,7 @@ static void FC_NAME(fc_multiply)(const fc_product *p, const FC_REAL *a, const FC
                                  const FC_REAL *mask, FC_REAL *c /* OUT */)
 {
     for (ptrdiff_t j = 0, vecs; j < p->cols; j += vecs * FC_LANES) {
-        vecs = (p->cols - j + FC_LANES - 1) / FC_LANES;
-        vecs = vecs >= FC_TILE_WIDE ? FC_TILE_WIDE : vecs >= 2 ? 2 : 1;
+        vecs = FC_TILE_VECTORS((p->cols - j + FC_LANES - 1) / FC_LANES);
         const FC_REAL *bj = bias ? bias + j : NULL;
         for (ptrdiff_t h = 0; h < p->lines; h++) {
             const FC_REAL *ah = a + h * p->a_line, *mh = mask ? mask + h * p->c_line + j : NULL;
@@ -201,8 +203,10 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_position)(
 #pragma GCC unroll 8
         for (int j = 0; j < taps; j++, wj += p->w_tap)
 #pragma GCC unroll 2
-            for (int v = 0; v < vecs; v++)
+            for (int v = 0; v < vecs; v++) {
                 acc[j][v] = FC_FMA(a, *(const vec *)(wj + v * FC_LANES), acc[j][v]);
+                FC_IN_PLACE(acc[j][v]);
+            }
     }
 }
 
@@ -213,9 +217,14 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_look)(
 {
     const uint64_t all = p->channels < 64 ? ((uint64_t)1 << p->channels) - 1 : ~(uint64_t)0;
     for (ptrdiff_t i = 0; i < n && i < FC_AHEAD; i++, x += p->x_row) {
-        uint64_t nonzero = FC_NONZERO(*(const FC_NAME(fc_vec) *)x);
-        for (ptrdiff_t c = FC_LANES; c < p->channels; c += FC_LANES)
-            nonzero |= (uint64_t)FC_NONZERO(*(const FC_NAME(fc_vec) *)(x + c)) << c;
+        uint64_t nonzero = 0;
+        for (ptrdiff_t c = 0; c < p->channels; c += 64 / sizeof(FC_REAL)) {
+            uint64_t row = 0; /* of 64 bytes */
+#pragma GCC unroll 4
+            for (int v = 0; v < 64 / FC_VECTOR_BYTES; v++)
+                row |= (uint64_t)FC_NONZERO(*(const FC_NAME(fc_vec) *)(x + c + v * FC_LANES)) << v * FC_LANES;
+            nonzero |= row << c;
+        }
         live[i] = nonzero & all; /* the padding of a NaN may be a NaN */
     }
 }
@@ -356,8 +365,8 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_slide_tile)(
     {                                                                                                 \
         if (vecs == 1 || T > FC_SLIDE_WIDE)                                                           \
             FC_NAME(fc_slide_tile)(MODE, T, 1, p->w_row, p, x, w, bias, mask, c, kept);               \
-        else if (MODE != FC_PLAIN && p->w_row == 2 * FC_LANES) /* up to two vectors of filters */     \
-            FC_NAME(fc_slide_tile)(MODE, T, 2, 2 * FC_LANES, p, x, w, bias, mask, c, kept);           \
+        else if (MODE != FC_PLAIN && p->w_row == FC_SHORT) /* up to two of the longest vectors */     \
+            FC_NAME(fc_slide_tile)(MODE, T, 2, FC_SHORT, p, x, w, bias, mask, c, kept);               \
         else                                                                                          \
             FC_NAME(fc_slide_tile)(MODE, T, 2, p->w_row, p, x, w, bias, mask, c, kept);               \
     }
@@ -594,6 +603,7 @@ static void FC_NAME(fc_transpose)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t a_ro
 }
 
 #undef FC_LANES
+#undef FC_SHORT
 #undef FC_REAL
 #undef FC_BITS
 #undef FC_NAME
