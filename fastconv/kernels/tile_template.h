@@ -6,21 +6,30 @@ typedef FC_BITS FC_NAME(fc_bits) __attribute__((vector_size(FC_VECTOR_BYTES)));
 #define FC_LANES ((ptrdiff_t)(FC_VECTOR_BYTES / sizeof(FC_REAL)))
 #define FC_SHORT ((ptrdiff_t)(128 / sizeof(FC_REAL))) /* a row of weights whose length is known to the compiler */
 
+/* y where it is positive or a NaN, else 0. */
+static inline __attribute__((always_inline)) FC_NAME(fc_vec) FC_NAME(fc_positive)(FC_NAME(fc_vec) y)
+{
+    const FC_NAME(fc_vec) zero = {0};
+    return (FC_NAME(fc_vec))((FC_NAME(fc_bits))y & ~(y < zero));
+}
+
+/* y where the mask is positive or a NaN, else 0. */
+static inline __attribute__((always_inline)) FC_NAME(fc_vec) FC_NAME(fc_masked)(FC_NAME(fc_vec) y, const FC_REAL *mask)
+{
+    const FC_NAME(fc_vec) zero = {0};
+    return (FC_NAME(fc_vec))((FC_NAME(fc_bits))y & ~(*(const FC_NAME(fc_vec) *)mask <= zero));
+}
+
 /* The end of a row: ReLU, mask, store. */
 static inline __attribute__((always_inline)) void FC_NAME(fc_finish)(
     const int vecs, const FC_NAME(fc_vec) * acc, int relu, const FC_REAL *mask, FC_REAL *c /* OUT */)
 {
-    typedef FC_NAME(fc_vec) vec;
-    typedef FC_NAME(fc_bits) bits;
-    const vec zero = {0};
 #pragma GCC unroll 4
     for (int v = 0; v < vecs; v++) {
-        vec y = acc[v];
-        if (relu)
-            y = (vec)((bits)y & ~(y < zero)); /* a NaN stays a NaN */
+        FC_NAME(fc_vec) y = relu ? FC_NAME(fc_positive)(acc[v]) : acc[v];
         if (mask)
-            y = (vec)((bits)y & ~(*(const vec *)(mask + v * FC_LANES) <= zero));
-        *(vec *)(c + v * FC_LANES) = y;
+            y = FC_NAME(fc_masked)(y, mask + v * FC_LANES);
+        *(FC_NAME(fc_vec) *)(c + v * FC_LANES) = y;
     }
 }
 
@@ -107,9 +116,23 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_tile)(
                 if (winner)
                     *(vec *)(winner + r * p->c_row + v * FC_LANES) = which;
             }
+    if (p->relu)
+#pragma GCC unroll 16
+        for (int r = 0; r < kept; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++)
+                acc[r][v] = FC_NAME(fc_positive)(acc[r][v]);
+    if (mask)
+#pragma GCC unroll 16
+        for (int r = 0; r < kept; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++)
+                acc[r][v] = FC_NAME(fc_masked)(acc[r][v], mask + r * p->c_row + v * FC_LANES);
 #pragma GCC unroll 16
     for (int r = 0; r < kept; r++)
-        FC_NAME(fc_finish)(vecs, acc[r], p->relu, mask ? mask + r * p->c_row : NULL, c + r * p->c_row);
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++)
+            *(vec *)(c + r * p->c_row + v * FC_LANES) = acc[r][v];
 }
 
 /* One line of C, `vecs` vectors of it. */
@@ -140,9 +163,10 @@ static inline __attribute__((always_inline)) void FC_NAME(fc_line)(
     }
 }
 
-static void FC_NAME(fc_multiply)(const fc_product *p, const FC_REAL *a, const FC_REAL *b, const FC_REAL *bias,
+static void FC_NAME(fc_multiply)(const fc_product *product, const FC_REAL *a, const FC_REAL *b, const FC_REAL *bias,
                                  const FC_REAL *mask, FC_REAL *c /* OUT */)
 {
+    const fc_product own = *product, *p = &own; /* no store changes this one, so it need not be read again */
     for (ptrdiff_t j = 0, vecs; j < p->cols; j += vecs * FC_LANES) {
         vecs = FC_TILE_VECTORS((p->cols - j + FC_LANES - 1) / FC_LANES);
         const FC_REAL *bj = bias ? bias + j : NULL;
@@ -162,9 +186,10 @@ static void FC_NAME(fc_multiply)(const fc_product *p, const FC_REAL *a, const FC
 /* The largest of two by two elements of C of fc_multiply: those of the lines 2h and 2h + 1 and rows 2i and 2i + 1, at
  * C[h, i]; p->lines and p->rows count these.  winner[h, i] = which of them it is, 0 to 3, unless winner is NULL; its
  * lines lie side by side. */
-static void FC_NAME(fc_multiply_pooled)(const fc_product *p, const FC_REAL *a, const FC_REAL *b, const FC_REAL *bias,
-                                        FC_REAL *c /* OUT */, FC_REAL *winner /* OUT */)
+static void FC_NAME(fc_multiply_pooled)(const fc_product *product, const FC_REAL *a, const FC_REAL *b,
+                                        const FC_REAL *bias, FC_REAL *c /* OUT */, FC_REAL *winner /* OUT */)
 {
+    const fc_product own = *product, *p = &own;
     const ptrdiff_t most = FC_TILE_ROWS / 4, blocks = (p->rows + most - 1) / most;
     for (ptrdiff_t j = 0, vecs; j < p->cols; j += vecs * FC_LANES) {
         vecs = p->cols - j > FC_LANES ? 2 : 1;
