@@ -62,12 +62,12 @@ class Sequential:
         Views into :attr:`parameters`, by layer index and name: ``"0.w"``. An array that is assigned to a name is copied
         into the view.
     parameters : (P,) array
-        All parameters, one flat vector.
+        All parameters, one flat vector. What is assigned is copied into it.
     state : dict of str to array
         What training keeps besides the parameters, views into :attr:`statistics`: the running means and variances of
         batch normalisation, ``"1.mean"``.
     statistics : (S,) array
-        All of them, one flat vector.
+        All of them, one flat vector. What is assigned is copied into it.
     output_shape : tuple of int
         Of one sample.
     program : Program
@@ -130,10 +130,26 @@ class Sequential:
             [layer.lower(before) for layer, before in zip(self.layers, self._shapes, strict=False)],
             input.shape, input.codes, self.dtype == np.float32, winograd=self.winograd,
         )  # fmt: skip
-        self.parameters = aligned_zeros(self.program.size, self.dtype)
-        self.statistics = aligned_zeros(self.program.state_size, self.dtype)
+        self._parameters = aligned_zeros(self.program.size, self.dtype)
+        self._statistics = aligned_zeros(self.program.state_size, self.dtype)
         self.params = Views(self.views(self.parameters))
         self.state = Views(self._views(self.statistics, self.program.state_slots, "state_shapes"))
+
+    @property
+    def parameters(self):
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, values):
+        self._parameters[...] = values
+
+    @property
+    def statistics(self):
+        return self._statistics
+
+    @statistics.setter
+    def statistics(self, values):
+        self._statistics[...] = values
 
     def _initialise(self):
         """Draw the weights, and set scales and variances to one."""

@@ -137,6 +137,22 @@ def test_an_array_that_is_assigned_to_a_name_is_what_the_network_uses():
         net.params["0.w"] = np.ones((2, 2))
 
 
+def test_a_vector_that_is_assigned_is_what_the_network_uses():
+    net, other = convnet(seed=0), convnet(seed=1)
+    mine = net.params["0.w"]
+    net.parameters = other.parameters
+    assert net.parameters is not other.parameters
+    assert (net.parameters == other.parameters).all()
+    assert (mine == other.params["0.w"]).all()
+    net.parameters *= 2
+    assert (mine == 2 * other.params["0.w"]).all()
+    with pytest.raises(ValueError, match="broadcast"):
+        net.parameters = np.ones(3)
+    norm = fc.Sequential([fc.BatchNorm()], input=fc.VectorInput(2))
+    norm.statistics = [1, 2, 3, 4]
+    assert [norm.state[name].tolist() for name in ("0.mean", "0.var")] == [[1, 2], [3, 4]]
+
+
 def test_astype_keeps_the_parameters_and_leaves_the_network_alone():
     net = convnet()
     net.params["0.b"][...] = 3
