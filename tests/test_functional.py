@@ -92,6 +92,16 @@ def test_dense_equals_its_twin(level, rng, shape, dtype, biased):
         np.testing.assert_allclose(found, expected, **tolerance(dtype, inputs + n))
 
 
+def test_tiles_of_every_height_and_width_are_exact(level, rng):
+    """Small integers, as below: each number of rows, and of vectors in a row, has a tile or several of its own."""
+    x, w = rng.integers(-8, 9, (14, 3)), rng.integers(-8, 9, (3, 70))
+    for dtype in DTYPES:
+        for n in range(1, 15):
+            for units in range(1, 71):
+                y = functional.dense(x[:n].astype(dtype), w[:, :units].astype(dtype))
+                np.testing.assert_array_equal(y, x[:n] @ w[:, :units])
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     n=st.integers(1, 6), length=st.integers(1, 30), channels=st.integers(1, 40), filters=st.integers(1, 40),
